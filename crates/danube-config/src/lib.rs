@@ -1,0 +1,1 @@
+//! What users write down: static metadata of a danubefile.

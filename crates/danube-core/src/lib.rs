@@ -1,0 +1,12 @@
+//! The vocabulary of Danube: pure types and decisions, no input or output.
+//!
+//! Everything here can be tested without a clock, a disk or a network. Crates that act (store, sandbox,
+//! engine) speak in these words.
+
+pub mod egress;
+pub mod id;
+pub mod job;
+pub mod machine;
+pub mod mask;
+pub mod runtime;
+pub mod step;

@@ -1,0 +1,1 @@
+//! Hides secrets in a byte stream.

@@ -1,0 +1,284 @@
+//! The one trait: a runtime makes a group of containers for an attempt, opens byte streams into them, and says
+//! what became of them. Everything else is the durable protocol (docs/protocol.md).
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_core::Stream;
+use serde::{Deserialize, Serialize};
+
+use crate::egress::EgressPolicy;
+use crate::id::{AttemptId, ContainerName};
+
+/// Where an image comes from, as the user wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// This machine's own programs, by allow-list (`host`).
+    Host,
+    /// An OCI image layout in a folder (`oci:DIR`, `oci:DIR:TAG`).
+    OciLayout {
+        /// The folder with `index.json`.
+        dir: PathBuf,
+        /// Picks one of several manifests by its `org.opencontainers.image.ref.name`.
+        tag: Option<String>,
+    },
+    /// A tar of a root file system, or of an OCI layout, or as `docker save` writes it (`tar:FILE`).
+    Tar(PathBuf),
+    /// A reference in a registry (`name@sha256:…`, `name:tag`).
+    Reference(String),
+}
+
+impl ImageSource {
+    /// Reads what a user writes in `image=` or `--image name=…`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text == "host" {
+            return Self::Host;
+        }
+        if let Some(rest) = text.strip_prefix("oci:") {
+            let (dir, tag) = match rest.rsplit_once(':') {
+                Some((dir, tag)) if !tag.contains('/') => (dir, Some(tag.to_owned())),
+                _ => (rest, None),
+            };
+            return Self::OciLayout { dir: dir.into(), tag };
+        }
+        match text.strip_prefix("tar:") {
+            Some(file) => Self::Tar(file.into()),
+            None => Self::Reference(text.to_owned()),
+        }
+    }
+}
+
+/// Limits of one container. `None` means the runtime's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Thousandths of a CPU.
+    pub cpu_millis: Option<u64>,
+    /// Bytes of memory.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of writable disk.
+    pub disk_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// What a container is for: it decides its mounts, its sockets, and what its shim admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Runs the danubefile with the SDK; has a mailbox; executes nothing from `/workspace`.
+    Coordinator,
+    /// Runs steps in the user's image.
+    Worker,
+}
+
+/// One container to make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Unique within the group.
+    pub name: ContainerName,
+    /// What it is for.
+    pub role: Role,
+    /// The file system it runs in.
+    pub image: ImageSource,
+    /// Its limits.
+    pub resources: Resources,
+}
+
+/// What stands in `/workspace` when the group starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workspace {
+    /// Empty: the engine unpacks the commit's tree through the shim.
+    Empty,
+    /// A folder that the engine prepared for this attempt alone, handed over whole (embedded runtime only).
+    /// Its owner becomes the image's user.
+    Prepared {
+        /// The folder that becomes `/workspace`.
+        dir: PathBuf,
+        /// A Git object store that `.git/objects/info/alternates` names as `/danube/objects`, mounted read-only.
+        objects: Option<PathBuf>,
+    },
+}
+
+/// Everything a runtime needs to make the containers of one attempt. Holds no secret: it may be written to disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupSpec {
+    /// Names the group; creating the same attempt twice is one group.
+    pub attempt: AttemptId,
+    /// 32 random hexadecimal digits that each shim must give back in `Info` (rule 8).
+    pub nonce: String,
+    /// The pipeline, for labels.
+    pub pipeline: String,
+    /// The containers known before the start.
+    pub containers: Vec<ContainerSpec>,
+    /// What stands in `/workspace`.
+    pub workspace: Workspace,
+    /// The coordinator's read-only `/danube/src`, prepared by the engine (embedded runtime only).
+    pub source: Option<PathBuf>,
+    /// Which names the steps may reach.
+    pub egress: EgressPolicy,
+    /// How long a shim waits for a master before it stops its steps and exits (rule 6).
+    pub orphan_grace: Duration,
+}
+
+/// What the runtime itself saw of a container. The verdict needs this and the shim's exit record to agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum ContainerState {
+    /// Being made; `message` says at what (unpacking an image, waiting for a node).
+    Waiting {
+        /// In words, for the user.
+        message: String,
+    },
+    /// PID 1 runs.
+    Running,
+    /// PID 1 ended.
+    Terminated {
+        /// Its exit code; 128 + signal when a signal ended it.
+        exit_code: i32,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// The kernel killed something in it for want of memory.
+        oom: Option<OomRecord>,
+    },
+}
+
+/// An out-of-memory kill, as the runtime saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OomRecord {
+    /// The container's limit in bytes.
+    pub limit_bytes: u64,
+    /// The most it used, in bytes, where the kernel tells.
+    pub peak_bytes: Option<u64>,
+}
+
+/// What a watcher of a group is told. `State` is level-triggered: the same may be told again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum GroupEvent {
+    /// A container is in this state now.
+    State {
+        /// Which container.
+        container: ContainerName,
+        /// Its state.
+        state: ContainerState,
+    },
+    /// A name was asked for or a connection was made or refused.
+    Egress(crate::egress::EgressEvent),
+    /// The group cannot be made or has failed as a whole, in words for the user.
+    Failed {
+        /// Why, as data.
+        kind: GroupFailure,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// Nothing of the group is left: no process, mount, cgroup or directory.
+    Gone,
+}
+
+/// Why a group failed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupFailure {
+    /// An image is missing, damaged or refused.
+    Image,
+    /// The machine cannot or may not do what is needed.
+    Infra,
+    /// The monitor (or the pod) vanished without a record.
+    Lost,
+    /// The group's configuration is refused (for example `host` under `serve`).
+    Config,
+}
+
+/// A group that a runtime found at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundGroup {
+    /// Whose it is.
+    pub attempt: AttemptId,
+    /// Whether anything of it still runs.
+    pub running: bool,
+}
+
+/// What can go wrong at the runtime's border.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// There is no such group or container, or it is not (or no longer) running.
+    #[error("{0} is not running")]
+    NotRunning(String),
+    /// The request cannot be met; the message says what to do.
+    #[error("{message}")]
+    Refused {
+        /// Why, as data.
+        kind: GroupFailure,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// Trying again may help.
+    #[error("{0}")]
+    Transient(String),
+}
+
+/// Makes groups of containers and opens byte streams to their shims. Implemented by the embedded runtime and
+/// by Kubernetes; nothing above it knows which.
+pub trait Runtime: Send + Sync + 'static {
+    /// A duplex byte stream to a shim; it may die at any byte. The engine asks for `AsyncRead + AsyncWrite`.
+    type Stream: Send + Unpin + 'static;
+    /// The events of one group. It ends after [`GroupEvent::Gone`].
+    type Events: Stream<Item = GroupEvent> + Send + Unpin + 'static;
+
+    /// Makes the group. Idempotent by attempt: a second call finds the first one's group.
+    fn create(&self, spec: &GroupSpec) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Adds a container to a running group, for an image that was not known before the start.
+    fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Opens a stream to a container's shim.
+    fn open(&self, attempt: &AttemptId, container: &ContainerName) -> impl Future<Output = Result<Self::Stream, RuntimeError>> + Send;
+
+    /// Follows a group from its present state on. Egress events are told again from the first one, in order.
+    fn watch(&self, attempt: &AttemptId) -> Self::Events;
+
+    /// Stops what runs and removes every trace. Returns when nothing is left; idempotent.
+    fn delete(&self, attempt: &AttemptId) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Every group that this runtime still holds anything of.
+    fn list(&self) -> impl Future<Output = Result<Vec<FoundGroup>, RuntimeError>> + Send;
+}
+
+/// Environment given to the shim by the runtime. Named here because both runtimes must agree with the shim.
+pub mod shim_env {
+    /// `coordinator` or `worker`.
+    pub const ROLE: &str = "DANUBE_SHIM_ROLE";
+    /// The group's nonce.
+    pub const NONCE: &str = "DANUBE_SHIM_NONCE";
+    /// Number of an inherited listening Unix socket.
+    pub const LISTEN_FD: &str = "DANUBE_SHIM_LISTEN_FD";
+    /// Number of an inherited directory descriptor in which the spool's unnamed files are made.
+    pub const SPOOL_FD: &str = "DANUBE_SHIM_SPOOL_FD";
+    /// Number of an inherited read-only descriptor of the container's OOM counter (`memory.events` or `memory.oom_control`).
+    pub const OOM_FD: &str = "DANUBE_SHIM_OOM_FD";
+    /// Seconds without a master after which the shim stops its steps and exits.
+    pub const ORPHAN_GRACE: &str = "DANUBE_SHIM_ORPHAN_GRACE_S";
+    /// `uid:gid` that steps run as unless told otherwise.
+    pub const USER: &str = "DANUBE_SHIM_USER";
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_read_as_the_user_wrote_it() {
+        assert_eq!(ImageSource::parse("host"), ImageSource::Host);
+        assert_eq!(ImageSource::parse("tar:/a/b.tar"), ImageSource::Tar("/a/b.tar".into()));
+        let layout = |dir: &str, tag: Option<&str>| ImageSource::OciLayout { dir: dir.into(), tag: tag.map(str::to_owned) };
+        assert_eq!(ImageSource::parse("oci:/a/b"), layout("/a/b", None));
+        assert_eq!(ImageSource::parse("oci:/a/b:1.2"), layout("/a/b", Some("1.2")));
+        assert_eq!(ImageSource::parse("oci:/a:b/c"), layout("/a:b/c", None));
+        assert_eq!(ImageSource::parse("rust:1.95"), ImageSource::Reference("rust:1.95".into()));
+    }
+}

@@ -1,0 +1,1 @@
+//! A step, as the SDK asks for it.

@@ -1,0 +1,1 @@
+//! The job line: job task, shim session, coordinator requests, logs.

@@ -1,0 +1,1 @@
+//! The embedded runtime: images, namespaces, monitor, network by name.

@@ -1,0 +1,1 @@
+//! SQLite: migrations, one writer with group commit, a read pool.

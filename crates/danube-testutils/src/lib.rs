@@ -1,0 +1,1 @@
+//! Scripted runtime, lying shim, fixtures: for tests only.
