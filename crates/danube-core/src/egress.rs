@@ -63,3 +63,35 @@ pub enum EgressVerdict {
     /// The name does not exist, or nothing answered there.
     Unreachable,
 }
+
+/// Why a text is not an egress rule.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{rule}` is not an egress rule: {why}")]
+pub struct EgressRuleError {
+    /// What was written.
+    pub rule: String,
+    /// What is wrong with it, and what would be right.
+    pub why: &'static str,
+}
+
+impl TryFrom<String> for EgressRule {
+    type Error = EgressRuleError;
+    fn try_from(text: String) -> Result<Self, EgressRuleError> {
+        let (address, private) = match text.trim().strip_suffix(" private") {
+            Some(rest) => (rest.trim_end(), true),
+            None => (text.trim(), false),
+        };
+        let (name, ports) = address.split_once(':').unwrap_or((address, ""));
+        let ports = ports.split(',').filter(|p| !p.is_empty()).map(str::parse).collect::<Result<_, _>>();
+        let ports = ports.map_err(|_| EgressRuleError { rule: text.clone(), why: "a port is a number from 1 to 65535" })?;
+        Ok(Self { name: name.to_ascii_lowercase(), ports, private })
+    }
+}
+
+impl From<EgressRule> for String {
+    fn from(rule: EgressRule) -> String {
+        let ports: Vec<String> = rule.ports.iter().map(u16::to_string).collect();
+        let ports = if ports.is_empty() { String::new() } else { format!(":{}", ports.join(",")) };
+        format!("{}{ports}{}", rule.name, if rule.private { " private" } else { "" })
+    }
+}
