@@ -83,7 +83,8 @@ impl TryFrom<String> for EgressRule {
         };
         let (name, ports) = address.split_once(':').unwrap_or((address, ""));
         let ports = ports.split(',').filter(|p| !p.is_empty()).map(str::parse).collect::<Result<_, _>>();
-        let ports = ports.map_err(|_| EgressRuleError { rule: text.clone(), why: "a port is a number from 1 to 65535" })?;
+        let ports =
+            ports.map_err(|_| EgressRuleError { rule: text.clone(), why: "a port is a number from 1 to 65535" })?;
         Ok(Self { name: name.to_ascii_lowercase(), ports, private })
     }
 }

@@ -233,10 +233,18 @@ pub trait Runtime: Send + Sync + 'static {
     fn create(&self, spec: &GroupSpec) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
     /// Adds a container to a running group, for an image that was not known before the start.
-    fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+    fn add(
+        &self,
+        attempt: &AttemptId,
+        container: &ContainerSpec,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
     /// Opens a stream to a container's shim.
-    fn open(&self, attempt: &AttemptId, container: &ContainerName) -> impl Future<Output = Result<Self::Stream, RuntimeError>> + Send;
+    fn open(
+        &self,
+        attempt: &AttemptId,
+        container: &ContainerName,
+    ) -> impl Future<Output = Result<Self::Stream, RuntimeError>> + Send;
 
     /// Follows a group from its present state on. Egress events are told again from the first one, in order.
     fn watch(&self, attempt: &AttemptId) -> Self::Events;
@@ -266,7 +274,6 @@ pub mod shim_env {
     pub const USER: &str = "DANUBE_SHIM_USER";
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +282,8 @@ mod tests {
     fn an_image_is_read_as_the_user_wrote_it() {
         assert_eq!(ImageSource::parse("host"), ImageSource::Host);
         assert_eq!(ImageSource::parse("tar:/a/b.tar"), ImageSource::Tar("/a/b.tar".into()));
-        let layout = |dir: &str, tag: Option<&str>| ImageSource::OciLayout { dir: dir.into(), tag: tag.map(str::to_owned) };
+        let layout =
+            |dir: &str, tag: Option<&str>| ImageSource::OciLayout { dir: dir.into(), tag: tag.map(str::to_owned) };
         assert_eq!(ImageSource::parse("oci:/a/b"), layout("/a/b", None));
         assert_eq!(ImageSource::parse("oci:/a/b:1.2"), layout("/a/b", Some("1.2")));
         assert_eq!(ImageSource::parse("oci:/a:b/c"), layout("/a:b/c", None));

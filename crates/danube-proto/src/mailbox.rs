@@ -302,7 +302,10 @@ mod tests {
     #[test]
     fn an_answer_is_one_object_with_ok_or_error() {
         let error = ReplyLine::Error(CallError { code: ErrorCode::SecretNotFound, message: "x".into() });
-        assert_eq!(serde_json::to_string(&error).expect("json"), r#"{"error":{"code":"secret_not_found","message":"x"}}"#);
+        assert_eq!(
+            serde_json::to_string(&error).expect("json"),
+            r#"{"error":{"code":"secret_not_found","message":"x"}}"#
+        );
         let done = ReplyLine::Ok(Answer::Done {});
         assert_eq!(serde_json::to_string(&done).expect("json"), r#"{"ok":{}}"#);
     }
