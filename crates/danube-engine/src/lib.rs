@@ -1,1 +1,6 @@
-//! The job line: job task, shim session, coordinator requests, logs.
+//! The job line, in reading order: a checkout becomes a snapshot ([`snapshot`]), a job's task feeds events to the pure
+//! machine and performs its effects ([`job`]), the coordinator's calls are served ([`coordinator`]), each container's
+//! shim is spoken to over a stream that may die at any byte ([`shim`]), and output becomes durable logs ([`logs`]).
+
+pub mod logs;
+pub mod shim;

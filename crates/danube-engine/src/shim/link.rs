@@ -1,0 +1,290 @@
+//! One container's connection: opened through the runtime, greeted with Hello, opened again whenever in doubt, until
+//! the runtime says the container is gone. Everyone who calls a shim borrows the present client and, when a call
+//! fails for the connection's sake, says so and waits for the next one.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use danube_core::id::{AttemptId, ContainerName};
+use danube_core::runtime::Runtime;
+use danube_proto::limits::{DEAD_SECONDS, MESSAGE_BYTES, PING_SECONDS, PROTOCOL, PROTOCOL_MIN};
+use danube_proto::v1::HelloRequest;
+use danube_proto::v1::shim_client::ShimClient;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status};
+
+/// How long opening a stream and Hello may take before they are tried again.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// A client of one shim, as generated.
+pub type Client = ShimClient<Channel>;
+
+/// Whom a link belongs to, and what must come back from the other side.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The container.
+    pub container: ContainerName,
+    /// The nonce of the group's spec (docs/protocol.md, rule 8).
+    pub nonce: String,
+    /// This master's epoch (rule 7).
+    pub epoch: u64,
+}
+
+/// Why a link gives no client any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// The runtime says the container ended.
+    #[error("its container ended")]
+    Ended,
+    /// Another master has taken over this data directory's jobs.
+    #[error("another master has taken over")]
+    Fenced,
+    /// The peer is not the container that was made, or speaks no common protocol.
+    #[error("{0}")]
+    Stranger(String),
+}
+
+/// Why a call failed for good.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFailed {
+    /// There will be no connection any more.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// The shim refused.
+    #[error("the shim refused: {0}")]
+    Refused(Status),
+}
+
+#[derive(Clone)]
+enum State {
+    Connecting,
+    Up { generation: u64, client: Client },
+    Gone(Gone),
+}
+
+/// A handle on the connection; clones share it.
+#[derive(Clone)]
+pub struct Link {
+    state: watch::Receiver<State>,
+    control: mpsc::UnboundedSender<Control>,
+}
+
+enum Control {
+    Broken(u64),
+    Ended,
+}
+
+impl Link {
+    /// Starts connecting. The returned future keeps the connection; it ends when the container is gone.
+    pub fn open<R>(runtime: Arc<R>, peer: Peer) -> (Self, impl Future<Output = ()> + Send)
+    where
+        R: Runtime,
+        R::Stream: AsyncRead + AsyncWrite,
+    {
+        let (publish, state) = watch::channel(State::Connecting);
+        let (control, orders) = mpsc::unbounded_channel();
+        (Self { state, control }, Keeper { runtime, peer, publish, orders, generation: 0 }.run())
+    }
+
+    /// Says that the runtime saw the container end: nobody waits for it any longer.
+    pub fn ended(&self) {
+        let _ = self.control.send(Control::Ended);
+    }
+
+    /// Says that a call failed for this connection's sake.
+    pub fn broken(&self, generation: u64) {
+        let _ = self.control.send(Control::Broken(generation));
+    }
+
+    /// Waits for a connection; gives its generation and client.
+    ///
+    /// # Errors
+    /// When there will be none any more.
+    pub async fn client(&self) -> Result<(u64, Client), Gone> {
+        let mut state = self.state.clone();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Up { generation, client } => return Ok((*generation, client.clone())),
+                State::Gone(why) => return Err(why.clone()),
+                State::Connecting => {}
+            }
+            if state.changed().await.is_err() {
+                return Err(Gone::Ended);
+            }
+        }
+    }
+
+    /// Calls until the shim has answered. Every call of the protocol may be repeated.
+    ///
+    /// # Errors
+    /// When the shim refuses, or there will be no connection any more.
+    pub async fn call<T, C, F>(&self, call: C) -> Result<T, CallFailed>
+    where
+        C: Fn(Client) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        loop {
+            let (generation, client) = self.client().await?;
+            match call(client).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) if is_connection(&status) => self.lost(generation).await,
+                Err(status) => return Err(CallFailed::Refused(status)),
+            }
+        }
+    }
+
+    /// Reports a broken connection and waits until it is no longer the present one.
+    pub async fn lost(&self, generation: u64) {
+        self.broken(generation);
+        let mut state = self.state.clone();
+        let _ = state.wait_for(|state| !matches!(state, State::Up { generation: g, .. } if *g == generation)).await;
+    }
+}
+
+/// Whether a status speaks of the connection rather than of the call.
+#[must_use]
+pub fn is_connection(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded)
+        || (status.code() == Code::FailedPrecondition && status.message() == "hello")
+}
+
+struct Keeper<R> {
+    runtime: Arc<R>,
+    peer: Peer,
+    publish: watch::Sender<State>,
+    orders: mpsc::UnboundedReceiver<Control>,
+    generation: u64,
+}
+
+impl<R> Keeper<R>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let attempt = tokio::select! {
+                done = tokio::time::timeout(GREETING, greet(&*self.runtime, &self.peer)) => done.unwrap_or(Err(None)),
+                () = told_ended(&mut self.orders) => Err(Some(Gone::Ended)),
+            };
+            match attempt {
+                Ok(client) => {
+                    failures = 0;
+                    if self.serve(client).await {
+                        return self.give_up(Gone::Ended);
+                    }
+                }
+                Err(Some(why)) => return self.give_up(why),
+                Err(None) => failures += 1,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff(failures)) => {}
+                () = told_ended(&mut self.orders) => return self.give_up(Gone::Ended),
+            }
+        }
+    }
+
+    /// Publishes a client until somebody says it is broken (`false`) or the container ended (`true`).
+    async fn serve(&mut self, client: Client) -> bool {
+        self.generation += 1;
+        let _ = self.publish.send(State::Up { generation: self.generation, client });
+        while let Some(order) = self.orders.recv().await {
+            match order {
+                Control::Broken(generation) if generation < self.generation => {}
+                Control::Broken(_) => {
+                    let _ = self.publish.send(State::Connecting);
+                    return false;
+                }
+                Control::Ended => return true,
+            }
+        }
+        true
+    }
+
+    fn give_up(&self, why: Gone) {
+        let _ = self.publish.send(State::Gone(why));
+    }
+}
+
+/// Waits until the container's end is reported. Reports about old connections are passed over.
+async fn told_ended(orders: &mut mpsc::UnboundedReceiver<Control>) {
+    while let Some(order) = orders.recv().await {
+        if matches!(order, Control::Ended) {
+            return;
+        }
+    }
+}
+
+/// 5 ms, doubled up to about a second, with jitter so that many links do not knock together.
+fn backoff(failures: u32) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let mut byte = [0; 1];
+    let jitter = if getrandom::fill(&mut byte).is_ok() { u64::from(byte[0]) } else { 0 };
+    let base = 5_u64 << failures.min(8);
+    Duration::from_millis(base + base * jitter / 512)
+}
+
+/// Opens a stream and says Hello. `Err(None)`: try again.
+async fn greet<R>(runtime: &R, peer: &Peer) -> Result<Client, Option<Gone>>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    let stream = runtime.open(&peer.attempt, &peer.container).await.map_err(|error| {
+        tracing::debug!(container = %peer.container, %error, "no stream yet");
+        None
+    })?;
+    let channel = connect(stream).await.map_err(|_| None)?;
+    let limit = MESSAGE_BYTES + 64 * 1024;
+    let mut client = ShimClient::new(channel).max_decoding_message_size(limit).max_encoding_message_size(limit);
+    let hello = HelloRequest {
+        epoch: peer.epoch,
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL,
+        master_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let reply = client.hello(hello).await.map_err(|status| refusal(&status))?.into_inner();
+    if reply.nonce != peer.nonce {
+        return Err(Some(Gone::Stranger(format!("`{}` answered with another nonce: not our container", peer.container))));
+    }
+    Ok(client)
+}
+
+fn refusal(status: &Status) -> Option<Gone> {
+    match status.code() {
+        Code::Aborted => Some(Gone::Fenced),
+        Code::FailedPrecondition => {
+            Some(Gone::Stranger("upgraded past running jobs: this Danube and the job's shim share no protocol".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// A gRPC channel over one stream. It is never reopened by itself: the keeper does that.
+async fn connect<S>(stream: S) -> Result<Channel, tonic::transport::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut once = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_: tonic::codegen::http::Uri| {
+        let stream = once.take().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected));
+        std::future::ready(stream)
+    });
+    Endpoint::from_static("http://shim")
+        .http2_keep_alive_interval(Duration::from_secs(PING_SECONDS))
+        .keep_alive_timeout(Duration::from_secs(DEAD_SECONDS - PING_SECONDS))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .connect_with_connector(connector)
+        .await
+}
