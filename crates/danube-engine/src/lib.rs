@@ -4,3 +4,4 @@
 
 pub mod logs;
 pub mod shim;
+pub mod snapshot;

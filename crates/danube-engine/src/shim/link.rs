@@ -150,8 +150,10 @@ impl Link {
 /// Whether a status speaks of the connection rather than of the call.
 #[must_use]
 pub fn is_connection(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded)
-        || (status.code() == Code::FailedPrecondition && status.message() == "hello")
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded
+    ) || (status.code() == Code::FailedPrecondition && status.message() == "hello")
 }
 
 struct Keeper<R> {
@@ -254,7 +256,10 @@ where
     };
     let reply = client.hello(hello).await.map_err(|status| refusal(&status))?.into_inner();
     if reply.nonce != peer.nonce {
-        return Err(Some(Gone::Stranger(format!("`{}` answered with another nonce: not our container", peer.container))));
+        return Err(Some(Gone::Stranger(format!(
+            "`{}` answered with another nonce: not our container",
+            peer.container
+        ))));
     }
     Ok(client)
 }
@@ -262,9 +267,9 @@ where
 fn refusal(status: &Status) -> Option<Gone> {
     match status.code() {
         Code::Aborted => Some(Gone::Fenced),
-        Code::FailedPrecondition => {
-            Some(Gone::Stranger("upgraded past running jobs: this Danube and the job's shim share no protocol".to_owned()))
-        }
+        Code::FailedPrecondition => Some(Gone::Stranger(
+            "upgraded past running jobs: this Danube and the job's shim share no protocol".to_owned(),
+        )),
         _ => None,
     }
 }

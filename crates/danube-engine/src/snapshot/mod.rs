@@ -1,0 +1,135 @@
+//! A checkout becomes a job's private workspace: tracked and untracked-but-not-ignored files are copied (reflinked where
+//! the file system can), Git's objects are shared read-only, nothing is ever written back.
+
+mod copy;
+mod git;
+
+use std::path::{Path, PathBuf};
+
+pub use copy::Progress;
+
+/// Where Git's objects are mounted read-only inside the job.
+pub const OBJECTS: &str = "/danube/objects";
+
+/// What to copy, and where to.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The folder that holds the danubefile.
+    pub dir: &'a Path,
+    /// Only what is committed: no changed, no untracked file.
+    pub clean: bool,
+    /// Becomes `/workspace`; must exist and be empty.
+    pub workspace: &'a Path,
+    /// Becomes `/danube/src`: the Python modules; must exist and be empty.
+    pub source: &'a Path,
+}
+
+/// What was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The commit that is checked out.
+    pub commit: Option<String>,
+    /// The branch that is checked out.
+    pub branch: Option<String>,
+    /// The copy differs from the commit.
+    pub dirty: bool,
+    /// Git's object store, to be mounted at [`OBJECTS`].
+    pub objects: Option<PathBuf>,
+    /// Files copied.
+    pub files: u64,
+    /// Bytes copied.
+    pub bytes: u64,
+}
+
+/// Why a checkout could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Git is missing.
+    #[error("cannot start `git`: {0}. Install it (Debian: apt install git)")]
+    NoGit(std::io::Error),
+    /// Git refused.
+    #[error("git {command} failed in {dir}: {stderr}")]
+    Git {
+        /// The subcommand.
+        command: String,
+        /// Where.
+        dir: PathBuf,
+        /// Its words.
+        stderr: String,
+    },
+    /// `clean` needs a commit.
+    #[error("{0} is not a Git checkout with a commit: --clean needs one")]
+    NoCommit(PathBuf),
+    /// The disk said no.
+    #[error("cannot copy {path}: {source}{}", hint(.source))]
+    Copy {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => ". Free some space, or choose another place with --data-dir",
+        std::io::ErrorKind::PermissionDenied => ". Make it readable, or let Git ignore it",
+        _ => "",
+    }
+}
+
+/// Copies a checkout.
+///
+/// # Errors
+/// When Git is missing or refuses, or a file cannot be read or written.
+pub fn take(request: &Request<'_>, progress: Progress<'_>) -> Result<Snapshot, SnapshotError> {
+    match git::Checkout::find(request.dir)? {
+        Some(checkout) if request.clean => clean(request, &checkout, progress),
+        Some(checkout) => working_tree(request, &checkout, progress),
+        None if request.clean => Err(SnapshotError::NoCommit(request.dir.to_owned())),
+        None => plain(request, progress),
+    }
+}
+
+/// Files as they stand, changed or not. Git looks for changes while they are copied.
+fn working_tree(
+    request: &Request<'_>,
+    checkout: &git::Checkout,
+    progress: Progress<'_>,
+) -> Result<Snapshot, SnapshotError> {
+    std::thread::scope(|scope| {
+        let dirty = scope.spawn(|| checkout.is_dirty());
+        let files = checkout.files()?;
+        let copied = copy::copy(request, &files, progress)?;
+        let dirty = dirty.join().unwrap_or(Ok(true))?;
+        finish(request, checkout, copied, dirty)
+    })
+}
+
+fn clean(request: &Request<'_>, checkout: &git::Checkout, progress: Progress<'_>) -> Result<Snapshot, SnapshotError> {
+    checkout.export(request.workspace)?;
+    let files = copy::walk(request.workspace)?;
+    let from_export = Request { dir: request.workspace, ..request.clone() };
+    let copied = copy::copy_sources(&from_export, &files, progress)?;
+    finish(request, checkout, copied, false)
+}
+
+fn plain(request: &Request<'_>, progress: Progress<'_>) -> Result<Snapshot, SnapshotError> {
+    let files = copy::walk(request.dir)?;
+    let copied = copy::copy(request, &files, progress)?;
+    Ok(Snapshot { files: copied.files, bytes: copied.bytes, dirty: true, ..Snapshot::default() })
+}
+
+fn finish(
+    request: &Request<'_>,
+    checkout: &git::Checkout,
+    copied: copy::Copied,
+    dirty: bool,
+) -> Result<Snapshot, SnapshotError> {
+    let objects = checkout.recreate(request.workspace)?;
+    let (commit, branch) = (checkout.commit.clone(), checkout.branch.clone());
+    Ok(Snapshot { commit, branch, dirty, objects, files: copied.files, bytes: copied.bytes })
+}
+
+#[cfg(test)]
+mod tests;

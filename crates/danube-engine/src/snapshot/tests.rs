@@ -1,0 +1,154 @@
+//! Snapshots of real checkouts.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::*;
+
+fn git(dir: &Path, arguments: &[&str]) -> String {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"];
+    let output = Command::new("git").arg("-C").arg(dir).args(identity).args(arguments).output().expect("git");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let root = tempfile::tempdir().expect("temporary folder");
+        for name in ["checkout", "workspace", "source"] {
+            fs::create_dir(root.path().join(name)).expect("folder");
+        }
+        Self { root }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path("checkout").join(name);
+        fs::create_dir_all(path.parent().expect("parent")).expect("folders");
+        fs::write(path, text).expect("file");
+    }
+
+    fn commit(&self) -> String {
+        git(&self.path("checkout"), &["init", "-q"]);
+        git(&self.path("checkout"), &["add", "-A"]);
+        git(&self.path("checkout"), &["commit", "-qm", "first"]);
+        git(&self.path("checkout"), &["rev-parse", "HEAD"])
+    }
+
+    fn take(&self, clean: bool) -> Result<Snapshot, SnapshotError> {
+        let (dir, workspace, source) = (self.path("checkout"), self.path("workspace"), self.path("source"));
+        take(&Request { dir: &dir, clean, workspace: &workspace, source: &source }, &|_, _, _| {})
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.root.path().join(name)).ok()
+    }
+}
+
+#[test]
+fn changed_and_untracked_files_come_along_and_ignored_ones_do_not() {
+    let place = Place::new();
+    place.write("danubefile.py", "one");
+    place.write(".gitignore", "target\n");
+    let commit = place.commit();
+    place.write("danubefile.py", "two");
+    place.write("lib/new.py", "new");
+    place.write("target/big", "x");
+    let snapshot = place.take(false).expect("snapshot");
+    assert_eq!((snapshot.commit, snapshot.branch, snapshot.dirty), (Some(commit), Some("main".into()), true));
+    assert_eq!(place.read("workspace/danubefile.py").as_deref(), Some("two"));
+    assert_eq!(place.read("workspace/lib/new.py").as_deref(), Some("new"));
+    assert_eq!(place.read("workspace/target/big"), None);
+    assert_eq!(place.read("source/lib/new.py").as_deref(), Some("new"));
+    assert_eq!(place.read("source/.gitignore"), None, "only modules are importable");
+}
+
+#[test]
+fn clean_is_the_commit_and_nothing_else() {
+    let place = Place::new();
+    place.write("danubefile.py", "one");
+    place.commit();
+    place.write("danubefile.py", "two");
+    place.write("untracked.py", "x");
+    let snapshot = place.take(true).expect("snapshot");
+    assert!(!snapshot.dirty);
+    assert_eq!(place.read("workspace/danubefile.py").as_deref(), Some("one"));
+    assert_eq!(place.read("source/danubefile.py").as_deref(), Some("one"));
+    assert_eq!(place.read("workspace/untracked.py"), None);
+    assert_eq!(place.read("workspace/.danube-index"), None);
+}
+
+#[test]
+fn the_copy_is_a_checkout_whose_status_is_that_of_the_original() {
+    let place = Place::new();
+    place.write("a", "one");
+    place.write("b", "two");
+    let commit = place.commit();
+    let url = "https://me:secret@git.example/x";
+    git(&place.path("checkout"), &["remote", "add", "origin", url]);
+    place.write("b", "changed");
+    let snapshot = place.take(false).expect("snapshot");
+    let workspace = place.path("workspace");
+    // Inside the job the objects are mounted at a fixed place; here the test stands in for the mount.
+    let objects = snapshot.objects.expect("objects");
+    let alternates = workspace.join(".git/objects/info/alternates");
+    assert_eq!(fs::read_to_string(&alternates).expect("alternates"), format!("{OBJECTS}\n"));
+    fs::write(&alternates, format!("{}\n", objects.display())).expect("alternates");
+    assert_eq!(git(&workspace, &["rev-parse", "HEAD"]), commit);
+    assert_eq!(git(&workspace, &["status", "--porcelain"]), "M b");
+    assert_eq!(git(&workspace, &["remote", "get-url", "origin"]), "https://git.example/x");
+}
+
+#[test]
+fn a_folder_that_is_no_checkout_is_copied_whole() {
+    let place = Place::new();
+    place.write("danubefile.py", "x");
+    place.write("data/file", "y");
+    std::os::unix::fs::symlink("../outside", place.path("checkout").join("link")).expect("link");
+    let snapshot = place.take(false).expect("snapshot");
+    assert_eq!((snapshot.commit, snapshot.files), (None, 3));
+    assert_eq!(place.read("workspace/data/file").as_deref(), Some("y"));
+    let link = fs::read_link(place.path("workspace").join("link")).expect("link");
+    assert_eq!(link, Path::new("../outside"), "links are copied, not followed");
+    assert!(matches!(place.take(true), Err(SnapshotError::NoCommit(_))));
+}
+
+#[test]
+fn a_folder_within_a_checkout_is_a_workspace_without_git() {
+    let place = Place::new();
+    place.write("top", "x");
+    place.write("examples/python/danubefile.py", "y");
+    place.commit();
+    let (dir, workspace, source) =
+        (place.path("checkout/examples/python"), place.path("workspace"), place.path("source"));
+    for clean in [false, true] {
+        let request = Request { dir: &dir, clean, workspace: &workspace, source: &source };
+        let snapshot = take(&request, &|_, _, _| {}).expect("snapshot");
+        assert!(snapshot.commit.is_some() && snapshot.objects.is_none() && !snapshot.dirty);
+        assert_eq!(place.read("workspace/danubefile.py").as_deref(), Some("y"));
+        assert_eq!(place.read("workspace/top"), None);
+        fs::remove_dir_all(&workspace).expect("empty");
+        fs::create_dir(&workspace).expect("workspace");
+        fs::remove_file(source.join("danubefile.py")).expect("empty");
+    }
+}
+
+#[test]
+fn a_hook_or_monitor_of_the_repository_is_never_started() {
+    let place = Place::new();
+    place.write("a", "one");
+    place.commit();
+    let witness = place.path("started");
+    let script = format!("touch {}", witness.display());
+    git(&place.path("checkout"), &["config", "core.fsmonitor", &script]);
+    place.take(false).expect("snapshot");
+    assert!(!witness.exists());
+}
