@@ -1,1 +1,96 @@
 //! SQLite: migrations, one writer with group commit, a read pool.
+//!
+//! [`Store::open`] takes the data directory for this process alone and checks what it finds there. Every change goes
+//! through [`Store::write`], which returns once it is durable; reads go to the pool that [`Store::read`] gives. The
+//! queries are free functions, one module per noun, and hold no state.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sqlx::SqlitePool;
+
+pub mod attempts;
+pub mod containers;
+pub mod egress;
+mod error;
+pub mod jobs;
+mod lock;
+mod open;
+pub mod steps;
+mod writer;
+
+pub use error::StoreError;
+pub use sqlx::SqliteExecutor;
+pub use writer::{Tx, WriteFuture};
+
+/// Where the database stands in the data directory.
+pub const DATABASE: &str = "danube.db";
+/// Where the logs stand in the data directory (docs/logs.md).
+pub const LOGS: &str = "logs";
+
+/// The data directory, opened by this process alone. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: Arc<Path>,
+    epoch: u64,
+    writer: writer::Writer,
+    readers: SqlitePool,
+}
+
+impl Store {
+    /// Opens the data directory, making it and its database if there are none yet.
+    ///
+    /// Fails, and changes nothing, when another process holds it or when the database is damaged or from a newer
+    /// Danube.
+    pub async fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        open::open(&dir.into(), &open::MIGRATIONS).await
+    }
+
+    /// Runs `work` in a transaction with whatever else is queued, and returns when it is durable.
+    ///
+    /// When `work` fails, what it did is undone and the rest of the transaction stands. Once called, the work is done
+    /// even if the caller stops waiting. It must only run queries: everybody else waits for it.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> WriteFuture<'c, T> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// Connections that see what is committed and cannot write.
+    #[must_use]
+    pub fn read(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// How often this directory was opened, this time included (docs/protocol.md, rule 7).
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Finishes what is queued, closes the database and gives the directory back. Later writes fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// SQLite's integers are signed. No count of ours comes near the end of them.
+fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn from_sql(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

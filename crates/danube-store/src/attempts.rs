@@ -1,0 +1,115 @@
+//! Attempts: each try at a job, with its nonce and what is left of its deadline.
+
+use danube_core::id::{AttemptId, JobId, StepId};
+use danube_core::job::JobStatus;
+use sqlx::SqliteExecutor;
+
+use crate::{StoreError, Tx};
+
+/// What an attempt begins with.
+#[derive(Clone, Debug)]
+pub struct NewAttempt {
+    /// Which.
+    pub id: AttemptId,
+    /// What each of its shims must give back (docs/protocol.md, rule 8).
+    pub nonce: String,
+    /// How long it may take from `started_ms` on.
+    pub budget_ms: i64,
+    /// When, in milliseconds since the Unix epoch.
+    pub started_ms: i64,
+}
+
+/// An attempt as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Whose.
+    pub job: String,
+    /// Counts from 1.
+    pub number: u32,
+    /// What each of its shims must give back.
+    pub nonce: String,
+    /// One of [`JobStatus`]'s texts.
+    pub status: String,
+    /// The step id of the danubefile's own process, once it was decided.
+    pub coordinator_step: Option<String>,
+    /// What was left of its time at `anchor_ms`.
+    pub budget_ms: i64,
+    /// When that was measured.
+    pub anchor_ms: i64,
+    /// When it began.
+    pub started_ms: i64,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+}
+
+/// Writes a new attempt, in the status `scheduling`.
+pub async fn insert(tx: &mut Tx, attempt: &NewAttempt) -> Result<(), StoreError> {
+    let (job, number) = (attempt.id.job.as_str(), attempt.id.number);
+    sqlx::query!(
+        "INSERT INTO attempts (job, number, nonce, status, budget_ms, anchor_ms, started_ms)
+         VALUES (?, ?, ?, 'scheduling', ?, ?, ?)",
+        job,
+        number,
+        attempt.nonce,
+        attempt.budget_ms,
+        attempt.started_ms,
+        attempt.started_ms,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves an attempt to `status`, and ends it when that is final. An ended one stays as it is.
+pub async fn set_status(tx: &mut Tx, id: &AttemptId, status: JobStatus, at_ms: i64) -> Result<(), StoreError> {
+    let (job, number) = (id.job.as_str(), id.number);
+    let finished = status.is_final().then_some(at_ms);
+    let status = status.as_str();
+    sqlx::query!(
+        "UPDATE attempts SET status = ?, finished_ms = ? WHERE job = ? AND number = ? AND finished_ms IS NULL",
+        status,
+        finished,
+        job,
+        number,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes under which step id the danubefile runs, before it is started.
+pub async fn set_coordinator_step(tx: &mut Tx, id: &AttemptId, step: &StepId) -> Result<(), StoreError> {
+    let (job, number, step) = (id.job.as_str(), id.number, step.to_string());
+    sqlx::query!("UPDATE attempts SET coordinator_step = ? WHERE job = ? AND number = ?", step, job, number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes what is left of the deadline, measured on the monotonic clock, and when that was.
+pub async fn set_budget(tx: &mut Tx, id: &AttemptId, budget_ms: i64, anchor_ms: i64) -> Result<(), StoreError> {
+    let (job, number) = (id.job.as_str(), id.number);
+    sqlx::query!(
+        "UPDATE attempts SET budget_ms = ?, anchor_ms = ? WHERE job = ? AND number = ?",
+        budget_ms,
+        anchor_ms,
+        job,
+        number
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A job's newest attempt.
+pub async fn latest(db: impl SqliteExecutor<'_>, job: &JobId) -> Result<Option<AttemptRow>, StoreError> {
+    let job = job.as_str();
+    let row = sqlx::query_as!(
+        AttemptRow,
+        r#"SELECT job, number AS "number: u32", nonce, status, coordinator_step, budget_ms, anchor_ms,
+                  started_ms, finished_ms
+           FROM attempts WHERE job = ? ORDER BY number DESC LIMIT 1"#,
+        job
+    );
+    Ok(row.fetch_optional(db).await?)
+}

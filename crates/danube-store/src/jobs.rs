@@ -1,0 +1,172 @@
+//! Jobs: what was asked for, where it stands, how it ended.
+
+use danube_core::id::JobId;
+use danube_core::job::{FailureReason, JobStatus};
+use sqlx::SqliteExecutor;
+
+use crate::{StoreError, Tx};
+
+/// What a job is made from. Texts called JSON must be JSON: the database checks.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// What it runs on.
+    pub source: Source,
+    /// What made it start: `run`, `dev`, `webhook`, `cron`, …
+    pub trigger: String,
+    /// Who made it start, where one knows.
+    pub actor: Option<String>,
+    /// Its parameters, as a JSON object.
+    pub params: String,
+    /// Images, limits and what else was decided when it was made, as a JSON object.
+    pub spec: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+}
+
+/// What a job runs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The folder, for `run` and `dev`.
+    pub dir: Option<String>,
+    /// The branch or tag.
+    pub reference: Option<String>,
+    /// The commit.
+    pub sha: Option<String>,
+    /// The folder holds changes that are in no commit.
+    pub dirty: bool,
+}
+
+/// A job as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Its id.
+    pub id: String,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// Its number within the pipeline, from 1.
+    pub number: i64,
+    /// The folder it runs on, for `run` and `dev`.
+    pub source_dir: Option<String>,
+    /// The branch or tag.
+    pub source_ref: Option<String>,
+    /// The commit.
+    pub source_sha: Option<String>,
+    /// The folder held changes that are in no commit.
+    pub source_dirty: bool,
+    /// What made it start.
+    pub trigger: String,
+    /// Who made it start.
+    pub actor: Option<String>,
+    /// Its parameters, as a JSON object.
+    pub params: String,
+    /// What was decided when it was made, as a JSON object.
+    pub spec: String,
+    /// One of [`JobStatus`]'s texts.
+    pub status: String,
+    /// Why it did not succeed, as a name.
+    pub reason_kind: Option<String>,
+    /// Why it did not succeed, in words.
+    pub reason_message: Option<String>,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When it was first running.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+}
+
+/// Writes a new job and gives it the pipeline's next number.
+pub async fn insert(tx: &mut Tx, job: &NewJob) -> Result<i64, StoreError> {
+    let number = next_number(tx, &job.pipeline).await?;
+    let (id, source) = (job.id.as_str(), &job.source);
+    sqlx::query!(
+        "INSERT INTO jobs (id, pipeline, number, source_dir, source_ref, source_sha, source_dirty, trigger, actor,
+                           params, spec, status, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+        id,
+        job.pipeline,
+        number,
+        source.dir,
+        source.reference,
+        source.sha,
+        source.dirty,
+        job.trigger,
+        job.actor,
+        job.params,
+        job.spec,
+        job.created_ms,
+    )
+    .execute(tx)
+    .await?;
+    Ok(number)
+}
+
+async fn next_number(tx: &mut Tx, pipeline: &str) -> Result<i64, StoreError> {
+    let number = sqlx::query_scalar!(
+        "INSERT INTO run_numbers (pipeline, last) VALUES (?, 1)
+         ON CONFLICT (pipeline) DO UPDATE SET last = last + 1 RETURNING last",
+        pipeline
+    );
+    Ok(number.fetch_one(tx).await?)
+}
+
+/// Moves an unfinished job to another unfinished status. A finished job stays as it is: then the answer is false.
+pub async fn advance(tx: &mut Tx, id: &JobId, status: JobStatus, at_ms: i64) -> Result<bool, StoreError> {
+    let (id, running) = (id.as_str(), status == JobStatus::Running);
+    let status = status.as_str();
+    let done = sqlx::query!(
+        "UPDATE jobs SET status = ?, started_ms = CASE WHEN ? THEN COALESCE(started_ms, ?) ELSE started_ms END
+         WHERE id = ? AND finished_ms IS NULL",
+        status,
+        running,
+        at_ms,
+        id,
+    );
+    Ok(done.execute(tx).await?.rows_affected() == 1)
+}
+
+/// Ends a job. The first end stands: when there is one already the answer is false.
+pub async fn finish(
+    tx: &mut Tx,
+    id: &JobId,
+    status: JobStatus,
+    reason: Option<&FailureReason>,
+    at_ms: i64,
+) -> Result<bool, StoreError> {
+    let (id, status) = (id.as_str(), status.as_str());
+    let (kind, message) = reason.map(|reason| (reason.kind.as_str(), reason.message.as_str())).unzip();
+    let done = sqlx::query!(
+        "UPDATE jobs SET status = ?, reason_kind = ?, reason_message = ?, finished_ms = ?
+         WHERE id = ? AND finished_ms IS NULL",
+        status,
+        kind,
+        message,
+        at_ms,
+        id,
+    );
+    Ok(done.execute(tx).await?.rows_affected() == 1)
+}
+
+/// One job.
+pub async fn get(db: impl SqliteExecutor<'_>, id: &JobId) -> Result<Option<JobRow>, StoreError> {
+    let id = id.as_str();
+    let row = sqlx::query_as!(
+        JobRow,
+        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
+                  trigger, actor, params, spec, status, reason_kind, reason_message,
+                  created_ms, started_ms, finished_ms
+           FROM jobs WHERE id = ?"#,
+        id
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// The ids of the jobs that have not ended, oldest first: what a start has to take up again.
+pub async fn unfinished(db: impl SqliteExecutor<'_>) -> Result<Vec<String>, StoreError> {
+    let ids = sqlx::query_scalar!("SELECT id FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id");
+    Ok(ids.fetch_all(db).await?)
+}
