@@ -84,7 +84,7 @@ LIMIT = "10m"
     image=f"python:{os.environ['V']}",
     memory="512m",
     triggers=["psuh", {"on": "cron"}],
-    params={"env": {"default": "dev", "choices": ["staging", "prod"]}, "x": os},
+    params={"env": {"default": "dev", "choices": ["staging", "prod"]}, "x": os, **LIMIT, "y": [a, f()]},
     colour=1,
 )
 def build():

@@ -110,6 +110,24 @@ fn value(expr: &Expr) -> Result<Value, Wrong> {
     })
 }
 
+/// Every part of an expression that is not a literal.
+pub(super) fn mistakes(expr: &Expr) -> Vec<Wrong> {
+    match expr {
+        Expr::List(list) => list.elts.iter().flat_map(mistakes).collect(),
+        Expr::Tuple(tuple) => tuple.elts.iter().flat_map(mistakes).collect(),
+        Expr::Set(set) => set.elts.iter().flat_map(mistakes).collect(),
+        Expr::Dict(dict) => dict
+            .items
+            .iter()
+            .flat_map(|item| match &item.key {
+                Some(key) => [mistakes(key), mistakes(&item.value)].concat(),
+                None => vec![not_literal(&item.value)],
+            })
+            .collect(),
+        _ => Literal::of(expr).err().into_iter().collect(),
+    }
+}
+
 fn members(elements: &[Expr]) -> Result<Vec<Literal>, Wrong> {
     elements.iter().map(Literal::of).collect()
 }

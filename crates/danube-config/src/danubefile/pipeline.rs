@@ -11,7 +11,7 @@ use ruff_text_size::{Ranged, TextRange};
 use serde::Serialize;
 
 use super::keywords::KEYWORDS;
-use super::literal::Literal;
+use super::literal::{Literal, mistakes};
 use super::names::Names;
 use super::param::Param;
 use super::report::{Report, Wrong};
@@ -230,8 +230,9 @@ fn keyword(argument: &Argument, file: &mut Danubefile, report: &mut Report<'_>) 
         report.wrong(unknown(name.as_str(), name.range));
         return;
     };
-    if let Some(value) = report.take(Literal::of(&argument.value)) {
-        keyword.set(file, &value, report);
+    match Literal::of(&argument.value) {
+        Ok(value) => keyword.set(file, &value, report),
+        Err(_) => mistakes(&argument.value).into_iter().for_each(|wrong| report.wrong(wrong)),
     }
 }
 

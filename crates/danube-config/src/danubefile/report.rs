@@ -6,7 +6,7 @@ use super::source::Source;
 use crate::diagnostic::{Diagnostic, Diagnostics, Excerpt};
 
 /// A mistake at a place of the source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wrong {
     /// Where.
     pub(super) range: TextRange,
