@@ -1,4 +1,27 @@
-//! The embedded runtime: images, namespaces, monitor, network by name.
+//! The embedded runtime: images, namespaces, monitor, network by name (docs/isolation.md).
+//!
+//! In reading order: `sandbox` (the engine's side, [`Sandbox`]) makes a folder (`group`) and starts a `monitor`;
+//! that makes a `keeper`, plans containers (`plan`) and has the keeper make them; `inside` is what a container does
+//! before it becomes the shim.
 
+mod cgroup_tree;
+pub mod config;
 pub mod egress;
+pub mod error;
+mod group;
+pub mod ids;
 pub mod images;
+mod inside;
+mod keeper;
+pub mod monitor;
+pub mod plan;
+pub mod probe;
+mod sandbox;
+mod sys;
+
+pub use config::{Isolation, SandboxConfig};
+pub use error::SandboxError;
+pub use group::follow::Events;
+pub use plan::python::{Python, find_python};
+pub use plan::tools::HomeTools;
+pub use sandbox::Sandbox;

@@ -1,0 +1,7 @@
+//! A group's folder: the engine's side and the monitor's meet in its files only.
+
+pub mod cleanup;
+pub mod folder;
+pub mod follow;
+pub mod journal;
+pub mod record;

@@ -1,0 +1,151 @@
+//! The keeper: one single-threaded process per group that holds the job's outer user namespace, its network and
+//! its mounts, and makes containers for the monitor. It is forked from the monitor before that has any thread,
+//! runs no tenant code, and dies with the monitor.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::mount::MountPropagationFlags;
+use rustix::process::{Pid, Signal};
+use rustix::thread::UnshareFlags;
+
+use crate::egress::{self, EgressSockets};
+use crate::error::{Doing, SandboxError};
+use crate::ids::{Ids, map_text};
+use crate::inside::{self, Entrance, LaunchFds};
+use crate::plan::ContainerPlan;
+use crate::sys::{self, Fork, MountLimits};
+use wire::{Order, Reply};
+
+mod own;
+pub mod sweep;
+pub mod wire;
+
+/// What the keeper must know before the monitor's first order.
+pub struct Setup {
+    /// The shim that every container executes.
+    pub shim: std::path::PathBuf,
+    /// The ports to listen on in the group's own network; none for the host's network.
+    pub ports: Option<Vec<u16>>,
+}
+
+/// Runs the keeper until the monitor is gone. Never returns: it is a fork and must not unwind into the monitor's code.
+pub fn run(channel: &OwnedFd, setup: &Setup) -> ! {
+    if let Err(error) = serve(channel, setup) {
+        eprintln!("keeper: {error}");
+        // The monitor may be gone, which is then the reason of the failure.
+        let _ = wire::send(channel, &Reply::Failed(error.to_string()), &[]);
+        sys::exit_now(1);
+    }
+    sys::exit_now(0)
+}
+
+fn serve(channel: &OwnedFd, setup: &Setup) -> Result<(), SandboxError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie the keeper to the monitor")?;
+    unshare(setup.ports.is_some())?;
+    answer(channel, &Reply::Unshared)?;
+    let Some((ids, _)) = wire::receive::<Ids>(channel).doing(|| "wait for the id maps")? else { return Ok(()) };
+    let keeper = Keeper { ids, shim: prepare(setup)? };
+    let sockets = setup.ports.as_deref().map(open_network).transpose()?;
+    answer(channel, &Reply::Ready)?;
+    if let Some(sockets) = sockets {
+        sockets.send(channel).map_err(|error| SandboxError::Machine(error.to_string()))?;
+    }
+    while let Some((order, fds)) = wire::receive(channel).doing(|| "read an order")? {
+        keeper.obey(channel, order, fds)?;
+    }
+    Ok(())
+}
+
+fn answer(channel: &OwnedFd, reply: &Reply) -> Result<(), SandboxError> {
+    wire::send(channel, reply, &[]).doing(|| "answer the monitor")
+}
+
+fn unshare(own_network: bool) -> Result<(), SandboxError> {
+    let network = if own_network { UnshareFlags::NEWNET } else { UnshareFlags::empty() };
+    sys::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS | network).map_err(|error| {
+        SandboxError::Machine(format!(
+            "this machine lets the caller make no user namespaces ({error}). `danube doctor` says why; \
+             `--isolation none` runs without isolation"
+        ))
+    })
+}
+
+/// Cuts the mounts off from the host's and opens the shim through a read-only mount of its own, so that nobody
+/// who gets hold of the running program can write to its file.
+fn prepare(setup: &Setup) -> Result<OwnedFd, SandboxError> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).doing(|| "make the job's mounts private")?;
+    let said = || format!("open the shim {}", setup.shim.display());
+    let shim = inside::clone_tree(&setup.shim).doing(said)?;
+    sys::limit_mounts(&shim, MountLimits { read_only: true, no_devices: true, no_exec: false }).doing(said)?;
+    Ok(shim)
+}
+
+/// Opens the resolver and the listeners in the job's network.
+fn open_network(ports: &[u16]) -> Result<EgressSockets, SandboxError> {
+    let sockets = egress::prepare(ports).map_err(|error| SandboxError::Machine(error.to_string()))?;
+    // Without this only services of steps on low ports fail, with EACCES of their own: no reason to stop.
+    if let Err(error) = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") {
+        eprintln!("steps cannot listen on ports below 1024: {error}");
+    }
+    Ok(sockets)
+}
+
+struct Keeper {
+    ids: Ids,
+    shim: OwnedFd,
+}
+
+impl Keeper {
+    /// Carries out one order. A failed order is answered; only a lost channel ends the keeper.
+    fn obey(&self, channel: &OwnedFd, order: Order, fds: Vec<OwnedFd>) -> Result<(), SandboxError> {
+        let done = match order {
+            Order::Own(owns) => self.own(&owns).map(|()| Reply::Done),
+            Order::Launch(plan) => match self.launch(&plan, fds) {
+                Ok((pid, sync)) => {
+                    let reply = Reply::Launched { pid: pid.as_raw_nonzero().get() };
+                    return wire::send(channel, &reply, &[sync.as_fd()]).doing(|| "answer the monitor");
+                }
+                Err(error) => Err(error),
+            },
+        };
+        answer(channel, &done.unwrap_or_else(|error| Reply::Failed(error.to_string())))
+    }
+
+    fn own(&self, owns: &[wire::Own]) -> Result<(), SandboxError> {
+        owns.iter().try_for_each(|own| own::give(own, self.ids.in_keeper(own.user)))
+    }
+
+    /// Makes the container's process. It is the monitor's child (`CLONE_PARENT`): the monitor reaps it, and the
+    /// kernel kills it when the monitor dies.
+    fn launch(&self, plan: &ContainerPlan, fds: Vec<OwnedFd>) -> Result<(Pid, OwnedFd), SandboxError> {
+        let fds = LaunchFds::from_received(fds)?;
+        let (ours, theirs) = socket_pair()?;
+        let spaces = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
+        match sys::fork(spaces | libc::CLONE_NEWUTS | libc::CLONE_PARENT).doing(|| "make a container's namespaces")? {
+            Fork::Child => {
+                drop(ours);
+                inside::enter(&Entrance { plan, ids: &self.ids, shim: &self.shim, sync: &theirs }, fds)
+            }
+            Fork::Parent(pid) => {
+                self.map(plan, pid)?;
+                Ok((pid, ours))
+            }
+        }
+    }
+
+    fn map(&self, plan: &ContainerPlan, pid: Pid) -> Result<(), SandboxError> {
+        let [users, groups] = self.ids.inner(plan.user);
+        for (file, lines) in [("uid_map", users), ("gid_map", groups)] {
+            let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
+            std::fs::write(&path, map_text(&lines)).doing(|| format!("write {path}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn socket_pair() -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .doing(|| "make a socket pair")
+}

@@ -1,0 +1,94 @@
+//! One container, from its folder to its end.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
+
+use danube_core::runtime::ContainerState;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::cgroups::Cgroup;
+use crate::error::{Doing, SandboxError};
+use crate::group::folder::ContainerFolder;
+use crate::sys;
+
+/// What the shim inherits, before it is launched.
+pub struct Openings {
+    /// Its listening socket.
+    pub listen: OwnedFd,
+    /// Its spool's directory.
+    pub spool: OwnedFd,
+    /// Its log.
+    pub log: OwnedFd,
+}
+
+/// Makes a container's directory with all that lies in it, and its socket. From here on `open` finds it: a
+/// connection waits in the socket's queue until the shim serves it.
+pub fn prepare(folder: &ContainerFolder) -> Result<Openings, SandboxError> {
+    let said = || format!("make {}", folder.path().display());
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    for dir in [folder.spool(), folder.tmp(), folder.var_tmp(), folder.home().join(".cargo"), folder.upper(), folder.work()] {
+        builder.create(dir).doing(said)?;
+    }
+    let (_dir, socket) = folder.socket()?;
+    let listen = UnixListener::bind(&socket).doing(|| format!("listen in {}", folder.path().display()))?;
+    let spool = rustix::fs::open(folder.spool(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(folder.log());
+    Ok(Openings { listen: listen.into(), spool: spool.doing(said)?, log: log.doing(said)?.into() })
+}
+
+/// A container's PID 1.
+pub struct Process {
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Process {
+    /// Holds a child of this process.
+    pub fn of(pid: Pid) -> Result<Self, SandboxError> {
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).doing(|| "hold a container's process")?;
+        let pidfd = sys::readable(pidfd).doing(|| "watch a container's process")?;
+        Ok(Self { pidfd })
+    }
+
+    /// Kills it, and with it everything in its process namespace.
+    pub fn kill(&self) {
+        // It may have ended by itself: then there is nothing to kill.
+        let _ = rustix::process::pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&self, cgroup: Option<&Cgroup>) -> Result<ContainerState, SandboxError> {
+        let _ready = self.pidfd.readable().await.doing(|| "wait for a container")?;
+        let fd = self.pidfd.get_ref().as_fd();
+        let status = rustix::process::waitid(WaitId::PidFd(fd), WaitIdOptions::EXITED).doing(|| "reap a container")?;
+        let signal = status.as_ref().and_then(|status| status.terminating_signal());
+        let code = status.as_ref().and_then(|status| status.exit_status());
+        let exit_code = code.unwrap_or_else(|| 128 + signal.unwrap_or(0));
+        Ok(ContainerState::Terminated { exit_code, signal, oom: cgroup.and_then(Cgroup::oom) })
+    }
+}
+
+/// Lets a waiting container go on and waits until it has become the shim.
+pub async fn release(sync: OwnedFd) -> Result<(), SandboxError> {
+    let said = || "start a container";
+    let sync = std::os::unix::net::UnixStream::from(sync);
+    sync.set_nonblocking(true).doing(said)?;
+    let mut sync = tokio::net::UnixStream::from_std(sync).doing(said)?;
+    sync.write_all(&[1]).await.doing(said)?;
+    let mut words = String::new();
+    // The socket closes when the shim is executed.
+    sync.read_to_string(&mut words).await.doing(said)?;
+    if words.is_empty() { Ok(()) } else { Err(SandboxError::Reported(words)) }
+}
+
+/// Removes a container's socket, so that nobody connects to what is no more.
+pub fn close_door(folder: &ContainerFolder) {
+    if let Err(error) = fs::remove_file(folder.path().join("shim")) {
+        eprintln!("cannot remove a container's socket: {error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The monitor's end of the line to the keeper.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, RawPid};
+use tokio::io::unix::AsyncFd;
+
+use crate::egress::EgressSockets;
+use crate::error::{Doing, SandboxError};
+use crate::ids::Ids;
+use crate::keeper::wire::{self, Order, Own, Reply};
+use crate::keeper::{self, Setup};
+use crate::plan::ContainerPlan;
+use crate::sys::{self, Fork};
+
+use super::maps;
+
+/// The keeper, before the monitor has a runtime.
+pub struct Started {
+    /// The line.
+    pub channel: OwnedFd,
+    /// The ids of the group.
+    pub ids: Ids,
+    /// The network's sockets, if the group has a network of its own.
+    pub sockets: Option<EgressSockets>,
+}
+
+/// Forks the keeper and waits until the group's namespaces stand.
+pub fn start(setup: &Setup, id_base: u32) -> Result<Started, SandboxError> {
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .doing(|| "make the line to the keeper")?;
+    match sys::fork(0).doing(|| "make the keeper")? {
+        Fork::Child => {
+            drop(ours);
+            keeper::run(&theirs, setup)
+        }
+        Fork::Parent(pid) => {
+            drop(theirs);
+            settle(ours, pid, setup, id_base)
+        }
+    }
+}
+
+fn settle(channel: OwnedFd, pid: Pid, setup: &Setup, id_base: u32) -> Result<Started, SandboxError> {
+    expect(&channel, |reply| matches!(reply, Reply::Unshared))?;
+    let ids = maps::give(pid, id_base)?;
+    wire::send(&channel, &ids, &[]).doing(|| "tell the keeper its ids")?;
+    expect(&channel, |reply| matches!(reply, Reply::Ready))?;
+    let sockets = setup.ports.as_ref().map(|_| EgressSockets::receive(&channel)).transpose();
+    let sockets = sockets.map_err(|error| SandboxError::Machine(error.to_string()))?;
+    Ok(Started { channel, ids, sockets })
+}
+
+fn expect(channel: &OwnedFd, wanted: impl Fn(&Reply) -> bool) -> Result<Vec<OwnedFd>, SandboxError> {
+    let received = wire::receive::<Reply>(channel).doing(|| "hear from the keeper")?;
+    judge(received, wanted).map(|(_, fds)| fds)
+}
+
+fn judge(
+    received: Option<(Reply, Vec<OwnedFd>)>,
+    wanted: impl Fn(&Reply) -> bool,
+) -> Result<(Reply, Vec<OwnedFd>), SandboxError> {
+    match received {
+        Some((Reply::Failed(words), _)) => Err(SandboxError::Reported(words)),
+        Some((reply, fds)) if wanted(&reply) => Ok((reply, fds)),
+        Some((reply, _)) => Err(SandboxError::Reported(format!("the keeper answered out of turn: {reply:?}"))),
+        None => Err(SandboxError::Reported("the keeper of the job's namespaces died; see monitor.log".into())),
+    }
+}
+
+/// The keeper, within the runtime. One order at a time.
+pub struct Keeper {
+    channel: tokio::sync::Mutex<AsyncFd<OwnedFd>>,
+}
+
+impl Keeper {
+    /// Takes over the line.
+    pub fn new(channel: OwnedFd) -> Result<Self, SandboxError> {
+        let channel = sys::readable(channel).doing(|| "listen to the keeper")?;
+        Ok(Self { channel: tokio::sync::Mutex::new(channel) })
+    }
+
+    /// Gives files to users of the containers.
+    pub async fn own(&self, owns: Vec<Own>) -> Result<(), SandboxError> {
+        self.ask(&Order::Own(owns), &[], |reply| matches!(reply, Reply::Done)).await.map(drop)
+    }
+
+    /// Makes a container that waits for its start.
+    pub async fn launch(&self, plan: ContainerPlan, fds: &[BorrowedFd<'_>]) -> Result<(Pid, OwnedFd), SandboxError> {
+        let order = Order::Launch(Box::new(plan));
+        let (reply, fds) = self.ask(&order, fds, |reply| matches!(reply, Reply::Launched { .. })).await?;
+        let Reply::Launched { pid } = reply else { return Err(SandboxError::Reported("no container".into())) };
+        let pid = RawPid::from(pid);
+        match (Pid::from_raw(pid), fds.into_iter().next()) {
+            (Some(pid), Some(sync)) => Ok((pid, sync)),
+            _ => Err(SandboxError::Reported("the keeper made a container without a handle".into())),
+        }
+    }
+
+    async fn ask(
+        &self,
+        order: &Order,
+        fds: &[BorrowedFd<'_>],
+        wanted: impl Fn(&Reply) -> bool,
+    ) -> Result<(Reply, Vec<OwnedFd>), SandboxError> {
+        let channel = self.channel.lock().await;
+        wire::send(channel.get_ref().as_fd(), order, fds).doing(|| "order the keeper")?;
+        let mut ready = channel.readable().await.doing(|| "hear from the keeper")?;
+        let received = wire::receive(channel.get_ref().as_fd()).doing(|| "hear from the keeper")?;
+        ready.clear_ready();
+        judge(received, wanted)
+    }
+}

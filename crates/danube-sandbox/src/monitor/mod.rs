@@ -1,0 +1,41 @@
+//! The monitor: one process per group, the parent of its containers, outliving the engine that started it.
+//!
+//! `start` runs before there is any thread: it makes the keeper and the namespaces. `serve` is the life of the
+//! group: it launches containers, watches them, relays their network, writes the journal. `ending` is its end.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::group::folder::GroupFolder;
+use crate::probe;
+
+mod cgroups;
+mod container;
+mod control;
+mod keeper;
+mod maps;
+mod serve;
+mod start;
+mod sweep;
+
+pub use control::{CONTROL, ask_to_add};
+pub use sweep::SWEEP;
+
+/// Argument that makes the program print what the machine allows, instead of being a monitor.
+pub const PROBE: &str = "--probe";
+
+/// The monitor's whole life. The program calls this with the arguments after its hidden subcommand, before it has
+/// started any thread or runtime.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match arguments.as_slice() {
+        [probe] if probe == PROBE => probe::print(),
+        [sweep, dir] if sweep == SWEEP => sweep::main(&GroupFolder::at(dir.into())),
+        [dir] => start::main(&GroupFolder::at(dir.into())),
+        _ => {
+            eprintln!("a monitor is started by Danube itself, with the folder of a group");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The life of a group, once its namespaces stand.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use danube_core::id::ContainerName;
+use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent, ImageSource};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::cgroups::{Cgroup, Cgroups};
+use super::container::{self, Openings, Process};
+use super::control::Control;
+use super::keeper::{Keeper, Started};
+use crate::egress::{EgressSockets, Proxies, Relays, Resolver, Upstream};
+use crate::error::{Doing, SandboxError};
+use crate::group::folder::GroupFolder;
+use crate::group::journal::Journal;
+use crate::group::record::{self, Assignment, ExitRecord, Traces};
+use crate::ids::{Ids, Tier};
+use crate::keeper::wire::Own;
+use crate::plan::outfit::{self, Planner};
+
+/// Everything that the tasks of a group share.
+pub struct Group {
+    folder: GroupFolder,
+    assignment: Assignment,
+    ids: Ids,
+    keeper: Option<Keeper>,
+    cgroups: Option<Cgroups>,
+    journal: Mutex<Journal>,
+    /// Becomes true when everything is to be killed.
+    stopping: watch::Sender<bool>,
+}
+
+type Ended = (ContainerName, Result<ContainerState, SandboxError>);
+
+/// Runs a group from its first container to its last.
+pub async fn run(folder: GroupFolder, assignment: Assignment, started: Option<Started>) -> Result<(), SandboxError> {
+    let (group, sockets) = Group::make(folder, assignment, started)?;
+    let mut background = JoinSet::new();
+    group.start_relays(sockets, &mut background)?;
+    let control = Control::open(&group.folder)?;
+    let mut running = JoinSet::new();
+    for spec in group.assignment.spec.containers.clone() {
+        group.clone().begin(spec, &mut running)?;
+    }
+    let states = group.watch_over(running, control).await?;
+    record::write(&group.folder.exit(), &ExitRecord { containers: states })
+}
+
+impl Group {
+    fn make(
+        folder: GroupFolder,
+        assignment: Assignment,
+        started: Option<Started>,
+    ) -> Result<(Arc<Self>, Option<EgressSockets>), SandboxError> {
+        let (ids, keeper, sockets) = match started {
+            Some(started) => (started.ids, Some(Keeper::new(started.channel)?), started.sockets),
+            None => (Ids { tier: Tier::None, caller: caller(), base: (0, 0) }, None, None),
+        };
+        let cgroups = Cgroups::make(&assignment.spec.attempt.to_string());
+        let paths = cgroups.as_ref().map(Cgroups::paths).unwrap_or_default();
+        record::write(&folder.traces(), &Traces { ids, cgroups: paths })?;
+        let journal = Mutex::new(Journal::open(&folder)?);
+        let stopping = watch::Sender::new(false);
+        Ok((Arc::new(Self { folder, assignment, ids, keeper, cgroups, journal, stopping }), sockets))
+    }
+
+    fn tell(&self, event: &GroupEvent) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = journal.append(event) {
+            eprintln!("monitor: {error}");
+        }
+    }
+
+    fn tell_state(&self, container: &ContainerName, state: ContainerState) {
+        self.tell(&GroupEvent::State { container: container.clone(), state });
+    }
+
+    fn tell_waiting(&self, container: &ContainerName, message: impl Into<String>) {
+        self.tell_state(container, ContainerState::Waiting { message: message.into() });
+    }
+
+    fn start_relays(self: &Arc<Self>, sockets: Option<EgressSockets>, tasks: &mut JoinSet<()>) -> Result<(), SandboxError> {
+        let Some(sockets) = sockets else { return Ok(()) };
+        let machine = |error: crate::egress::EgressError| SandboxError::Machine(error.to_string());
+        let proxies = Proxies::from_env(std::env::vars()).map_err(machine)?;
+        let group = self.clone();
+        let journal = move |event| group.tell(&GroupEvent::Egress(event));
+        let upstream = Upstream::new(Resolver::System, proxies);
+        let relays = Relays::new(self.assignment.spec.egress.clone(), sockets, upstream, journal);
+        tasks.spawn(async move {
+            if let Err(error) = relays.run().await {
+                eprintln!("monitor: the job's network ended: {error}");
+            }
+        });
+        Ok(())
+    }
+
+    /// Makes a container's socket at once and everything else in a task of its own.
+    fn begin(self: Arc<Self>, spec: ContainerSpec, running: &mut JoinSet<Ended>) -> Result<(), SandboxError> {
+        let openings = container::prepare(&self.folder.container(&spec.name))?;
+        self.tell_waiting(&spec.name, "starting");
+        running.spawn(async move {
+            let name = spec.name.clone();
+            let ended = self.live(spec, openings).await;
+            container::close_door(&self.folder.container(&name));
+            (name, ended)
+        });
+        Ok(())
+    }
+
+    /// One container from its launch to its end.
+    async fn live(&self, spec: ContainerSpec, openings: Openings) -> Result<ContainerState, SandboxError> {
+        let name = spec.name.clone();
+        let cgroup = self.cgroup(&spec);
+        let process = self.launch(spec, openings, cgroup.as_ref()).await?;
+        self.tell_state(&name, ContainerState::Running);
+        let mut stopping = self.stopping.subscribe();
+        let ended = process.ended(cgroup.as_ref());
+        tokio::pin!(ended);
+        let state = tokio::select! {
+            state = &mut ended => state?,
+            () = async { drop(stopping.wait_for(|stop| *stop).await) } => {
+                process.kill();
+                ended.await?
+            }
+        };
+        self.tell_state(&name, state.clone());
+        Ok(state)
+    }
+
+    fn cgroup(&self, spec: &ContainerSpec) -> Option<Cgroup> {
+        let pids = spec.resources.pids.unwrap_or(outfit::PIDS);
+        match self.cgroups.as_ref()?.container(&spec.name, &spec.resources, pids) {
+            Ok(cgroup) => Some(cgroup),
+            Err(error) => {
+                eprintln!("monitor: no limits for {}: {error}", spec.name);
+                None
+            }
+        }
+    }
+
+    async fn launch(
+        &self,
+        spec: ContainerSpec,
+        openings: Openings,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Process, SandboxError> {
+        let Some(keeper) = &self.keeper else {
+            return Err(SandboxError::Config("--isolation none is not built yet".into()));
+        };
+        let planner = Planner { assignment: &self.assignment, ids: &self.ids, folder: &self.folder };
+        let base = match &spec.image {
+            ImageSource::Host => planner.host(&spec),
+            other => return Err(SandboxError::Image(format!("the image {other:?} cannot be used yet"))),
+        };
+        let folder = self.folder.container(&spec.name);
+        let plan = planner.outfit(&spec, base, &folder);
+        keeper.own(outfit::owners(&plan, &folder)).await?;
+        keeper.own(self.shared_owners(plan.user)).await?;
+        let oom = cgroup.and_then(Cgroup::oom_counter);
+        let fds = [&openings.listen, &openings.spool, &openings.log].into_iter().chain(&oom);
+        let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
+        let (pid, sync) = keeper.launch(plan, &fds).await?;
+        let process = Process::of(pid)?;
+        if let Some(cgroup) = cgroup {
+            cgroup.add(pid).doing(|| format!("limit {}", spec.name))?;
+        }
+        container::release(sync).await?;
+        Ok(process)
+    }
+
+    /// `/workspace` and `/danube/src` belong to the steps' user.
+    fn shared_owners(&self, user: (u32, u32)) -> Vec<Own> {
+        let own = |path, mode| Own { path, user, mode, recursive: true };
+        let source = self.assignment.spec.source.is_some().then(|| own(self.folder.source(), 0o755));
+        [own(self.folder.workspace(), 0o2775)].into_iter().chain(source).collect()
+    }
+
+    /// Until the last container has ended: new ones are added, a stop is obeyed.
+    async fn watch_over(
+        self: &Arc<Self>,
+        mut running: JoinSet<Ended>,
+        control: Control,
+    ) -> Result<BTreeMap<ContainerName, ContainerState>, SandboxError> {
+        let mut states = BTreeMap::new();
+        let mut stop = signal(SignalKind::terminate()).doing(|| "listen for SIGTERM")?;
+        loop {
+            tokio::select! {
+                ended = running.join_next() => match ended {
+                    None => return Ok(states),
+                    Some(ended) => self.note(ended, &mut states),
+                },
+                request = control.next() => {
+                    let began = self.clone().begin(request.spec.clone(), &mut running);
+                    request.answer(began).await;
+                }
+                _ = stop.recv() => { self.stopping.send_replace(true); }
+            }
+        }
+    }
+
+    /// A container that could not be made fails the group as a whole: its steps could not run.
+    fn note(
+        &self,
+        ended: Result<Ended, tokio::task::JoinError>,
+        states: &mut BTreeMap<ContainerName, ContainerState>,
+    ) {
+        let failure = match ended {
+            Ok((name, Ok(state))) => {
+                states.insert(name, state);
+                return;
+            }
+            Ok((name, Err(error))) => (error.kind(), format!("container {name}: {error}")),
+            Err(panic) => (danube_core::runtime::GroupFailure::Infra, format!("the monitor failed: {panic}")),
+        };
+        self.tell(&GroupEvent::Failed { kind: failure.0, message: failure.1 });
+        self.stopping.send_replace(true);
+    }
+}
+
+fn caller() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}

@@ -1,0 +1,69 @@
+//! From the start of the process to its runtime: session, lock, keeper.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+
+use danube_core::egress::EgressMode;
+use danube_core::runtime::GroupEvent;
+use rustix::fs::{Mode, OFlags};
+
+use super::keeper::{self, Started};
+use super::serve;
+use crate::config::Isolation;
+use crate::error::{Doing, SandboxError};
+use crate::group::folder::GroupFolder;
+use crate::group::journal::Journal;
+use crate::group::record::{self, Assignment, ExitRecord};
+use crate::keeper::Setup;
+
+/// Runs a group from its folder.
+pub fn main(folder: &GroupFolder) -> ExitCode {
+    let Err(error) = run(folder) else { return ExitCode::SUCCESS };
+    eprintln!("monitor: {error}");
+    let failed = GroupEvent::Failed { kind: error.kind(), message: error.to_string() };
+    let told = Journal::open(folder).and_then(|mut journal| journal.append(&failed));
+    // The group's end is known even when nobody can be told why.
+    let ended = record::write(&folder.exit(), &ExitRecord::default());
+    if let Err(error) = told.and(ended) {
+        eprintln!("monitor: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
+    // Fails for the leader of a session only, which needs no new one.
+    let _ = rustix::process::setsid();
+    let lock = hold_lock()?;
+    let assignment: Assignment = record::read(&folder.spec())?
+        .ok_or_else(|| SandboxError::Config(format!("{} has no spec.json", folder.path().display())))?;
+    let started = match assignment.config.isolation {
+        Isolation::Namespaces => Some(start_keeper(&assignment)?),
+        Isolation::None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.doing(|| "start the monitor's runtime")?;
+    let done = runtime.block_on(serve::run(folder.clone(), assignment, started));
+    drop(lock);
+    done
+}
+
+/// The engine started this process with the locked file of process ids as standard input: the lock is on the open
+/// file, so it was held before this process began and ends with it.
+fn hold_lock() -> Result<OwnedFd, SandboxError> {
+    let said = || "take the group's lock";
+    let lock = std::io::stdin().as_fd().try_clone_to_owned().doing(said)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).doing(said)?;
+    rustix::stdio::dup2_stdin(&null).doing(said)?;
+    let mut file = File::from(lock.try_clone().doing(said)?);
+    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).doing(said)?;
+    Ok(lock)
+}
+
+fn start_keeper(assignment: &Assignment) -> Result<Started, SandboxError> {
+    let egress = &assignment.spec.egress;
+    let own_network = egress.mode != EgressMode::Host;
+    let ports = own_network.then(|| egress.ports());
+    keeper::start(&Setup { shim: assignment.config.shim.clone(), ports }, assignment.config.id_base)
+}

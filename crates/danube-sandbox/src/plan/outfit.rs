@@ -1,0 +1,155 @@
+//! Turns a container's specification into a plan: its root, and what every container has.
+
+use std::path::{Path, PathBuf};
+
+use danube_core::egress::EgressMode;
+use danube_core::runtime::{ContainerSpec, ImageSource, Role, shim_env};
+
+use super::{Access, Bind, ContainerPlan, Node, Root, etc, host};
+use crate::egress;
+use crate::group::folder::{ContainerFolder, GroupFolder};
+use crate::group::record::Assignment;
+use crate::ids::Ids;
+use crate::keeper::wire::Own;
+
+/// Processes and threads of a container unless told otherwise.
+pub const PIDS: u32 = 4096;
+/// The user of `host` containers where ids are many.
+const HOST_USER: (u32, u32) = (1000, 1000);
+const WORKSPACE: &str = "/workspace";
+
+/// What an image brings, beside the container's own outfit.
+#[derive(Debug)]
+pub struct Base {
+    /// The root.
+    pub root: Root,
+    /// Who steps are.
+    pub user: (u32, u32),
+    /// Further groups of theirs.
+    pub groups: Vec<u32>,
+    /// Their home.
+    pub home: PathBuf,
+    /// `NAME=value`, with a `PATH`.
+    pub env: Vec<String>,
+    /// Made in the root.
+    pub nodes: Vec<Node>,
+    /// Mounted into it.
+    pub binds: Vec<Bind>,
+}
+
+/// The surroundings in which a container is planned.
+pub struct Planner<'a> {
+    /// What the group is.
+    pub assignment: &'a Assignment,
+    /// The group's ids.
+    pub ids: &'a Ids,
+    /// The group's folder.
+    pub folder: &'a GroupFolder,
+}
+
+impl Planner<'_> {
+    /// The base of the `host` image.
+    #[must_use]
+    pub fn host(&self, spec: &ContainerSpec) -> Base {
+        let config = &self.assignment.config;
+        let user = if self.ids.has_range() { HOST_USER } else { self.ids.caller };
+        let root = host::root(user, &self.resolv_conf(), spec.name.as_str());
+        let mut binds = root.binds;
+        let mut env = vec![format!("PATH={}", joined(&config.tools.path)), "LANG=C.UTF-8".into()];
+        env.push(format!("CARGO_HOME={}/.cargo", etc::HOME));
+        env.extend(config.tools.env.iter().cloned());
+        binds.extend(config.tools.binds.iter().cloned());
+        if spec.role == Role::Coordinator {
+            let python = config.python.iter().flat_map(|python| &python.mounts);
+            binds.extend(python.map(|dir| Bind::read_only(dir)));
+        }
+        Base { root: Root::Scratch, user, groups: Vec::new(), home: etc::HOME.into(), env, nodes: root.nodes, binds }
+    }
+
+    /// The whole plan of a container on a base.
+    #[must_use]
+    pub fn outfit(&self, spec: &ContainerSpec, base: Base, folder: &ContainerFolder) -> ContainerPlan {
+        let env = self.env(spec, &base);
+        let mut nodes = base.nodes;
+        if spec.image != ImageSource::Host {
+            nodes.extend(etc::network_files(&self.resolv_conf(), spec.name.as_str()));
+        }
+        // The fresh directories come first: a toolchain may lie beneath one of them.
+        let mut binds = self.fresh(&base.home, folder);
+        binds.extend(base.binds);
+        binds.extend(self.shared(spec.role));
+        let pids = spec.resources.pids.unwrap_or(PIDS);
+        ContainerPlan { name: spec.name.clone(), root: base.root, nodes, binds, env, user: base.user, pids }
+    }
+
+    fn fresh(&self, home: &Path, folder: &ContainerFolder) -> Vec<Bind> {
+        let mut fresh = vec![
+            Bind::read_write(&folder.tmp(), "/tmp"),
+            Bind::read_write(&folder.var_tmp(), "/var/tmp"),
+            Bind::read_write(&self.folder.workspace(), WORKSPACE),
+        ];
+        fresh.push(Bind { source: folder.home(), target: home.into(), access: Access::ReadWrite });
+        fresh
+    }
+
+    /// What the engine prepared, by role.
+    fn shared(&self, role: Role) -> Vec<Bind> {
+        let read_only = |source: &Option<PathBuf>, target: &str| {
+            source.clone().map(|source| Bind { source, target: target.into(), access: Access::ReadOnly })
+        };
+        let objects = read_only(&self.assignment.objects(), "/danube/objects");
+        if role == Role::Worker {
+            return objects.into_iter().collect();
+        }
+        let source = read_only(&self.assignment.spec.source.as_ref().map(|_| self.folder.source()), "/danube/src");
+        let sdk = read_only(&self.assignment.config.sdk, "/danube/sdk");
+        objects.into_iter().chain(source).chain(sdk).collect()
+    }
+
+    fn resolv_conf(&self) -> String {
+        if self.assignment.spec.egress.mode == EgressMode::Host {
+            return std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        }
+        egress::RESOLV_CONF.to_owned()
+    }
+
+    fn env(&self, spec: &ContainerSpec, base: &Base) -> Vec<String> {
+        let assigned = &self.assignment.spec;
+        let role = if spec.role == Role::Coordinator { "coordinator" } else { "worker" };
+        let groups: String = base.groups.iter().map(|group| format!(",{group}")).collect();
+        let user = format!("{}:{}{groups}", base.user.0, base.user.1);
+        let mut env = base.env.clone();
+        env.push(format!("HOME={}", base.home.display()));
+        for (name, value) in [
+            (shim_env::ROLE, role.to_owned()),
+            (shim_env::NONCE, assigned.nonce.clone()),
+            (shim_env::USER, user),
+            (shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs().to_string()),
+        ] {
+            env.push(format!("{name}={value}"));
+        }
+        env
+    }
+}
+
+/// The container's own directories, with the owners they need.
+#[must_use]
+pub fn owners(plan: &ContainerPlan, folder: &ContainerFolder) -> Vec<Own> {
+    let own = |path: PathBuf, user: (u32, u32), mode: u32| Own { path, user, mode, recursive: false };
+    let mut owners = vec![
+        own(folder.tmp(), (0, 0), 0o1777),
+        own(folder.var_tmp(), (0, 0), 0o1777),
+        own(folder.home(), plan.user, 0o755),
+        own(folder.home().join(".cargo"), plan.user, 0o755),
+        own(folder.spool(), (0, 0), 0o700),
+    ];
+    if let Root::Overlay { upper, work, .. } = &plan.root {
+        owners.extend([own(upper.clone(), (0, 0), 0o755), own(work.clone(), (0, 0), 0o700)]);
+    }
+    owners
+}
+
+fn joined(path: &[PathBuf]) -> String {
+    let dirs: Vec<_> = path.iter().map(|dir| dir.display().to_string()).collect();
+    dirs.join(":")
+}

@@ -1,0 +1,249 @@
+//! The engine's side of the embedded runtime.
+
+use std::ffi::{CString, OsString};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use danube_core::id::{AttemptId, ContainerName};
+use danube_core::runtime::{ContainerSpec, FoundGroup, GroupEvent, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace};
+use futures_core::Stream;
+use rustix::process::Signal;
+use tokio::net::UnixStream;
+
+use crate::cgroup_tree;
+use crate::config::SandboxConfig;
+use crate::error::{Doing, SandboxError};
+use crate::group::cleanup;
+use crate::group::folder::{self, GroupFolder};
+use crate::group::follow::{self, Events, Monitor};
+use crate::group::record::{self, Assignment, Traces};
+use crate::monitor;
+
+/// How long a monitor may take to kill its containers before it is killed itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The embedded runtime.
+#[derive(Debug)]
+pub struct Sandbox {
+    config: SandboxConfig,
+}
+
+impl Sandbox {
+    /// A runtime with this set-up. Groups of earlier processes on the same data directory are found again.
+    #[must_use]
+    pub fn new(config: SandboxConfig) -> Self {
+        Self { config }
+    }
+
+    fn folder(&self, attempt: &AttemptId) -> GroupFolder {
+        GroupFolder::of(&self.config.data_dir, attempt)
+    }
+
+    async fn make(&self, spec: &GroupSpec) -> Result<(), SandboxError> {
+        spec.containers.iter().try_for_each(refuse_references)?;
+        let folder = self.folder(&spec.attempt);
+        self.make_folder(&folder)?;
+        // The file comes last: without it an earlier engine died on the way here, and this one goes on.
+        if !folder.pid().exists() {
+            let assignment = Assignment { spec: spec.clone(), config: self.config.clone() };
+            self.furnish(&folder, &assignment)?;
+            self.start_monitor(&folder)?;
+        }
+        self.first_word(&folder).await
+    }
+
+    fn make_folder(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
+        let said = || format!("make {}", folder.path().display());
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        builder.recursive(true).create(folder.path()).doing(said)
+    }
+
+    /// Writes what the monitor reads, and takes over what the engine prepared.
+    fn furnish(&self, folder: &GroupFolder, assignment: &Assignment) -> Result<(), SandboxError> {
+        let take = |from: &std::path::Path, to: std::path::PathBuf| {
+            if to.exists() {
+                return Ok(());
+            }
+            fs::rename(from, &to).doing(|| {
+                format!("take over {} (it must lie on the data directory's file system)", from.display())
+            })
+        };
+        match &assignment.spec.workspace {
+            Workspace::Prepared { dir, .. } => take(dir, folder.workspace())?,
+            Workspace::Empty => fs::create_dir_all(folder.workspace()).doing(|| "make the workspace")?,
+        }
+        if let Some(source) = &assignment.spec.source {
+            take(source, folder.source())?;
+        }
+        record::write(&folder.spec(), assignment)
+    }
+
+    /// Starts the monitor with its lock held already. The locked file gets its name only then, so that nobody
+    /// ever sees it without a lock while the monitor lives.
+    fn start_monitor(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
+        let said = || "start the job's monitor";
+        let new = folder.pid().with_extension("new");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&new).doing(said)?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).doing(said)?;
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(folder.log()).doing(said)?;
+        let mut command = self.monitor_command()?;
+        command.arg(folder.path()).stdin(lock).stdout(log.try_clone().doing(said)?).stderr(log);
+        let child = command.spawn().doing(said)?;
+        fs::write(&new, child.id().to_string()).doing(said)?;
+        fs::rename(&new, folder.pid()).doing(said)
+    }
+
+    fn monitor_command(&self) -> Result<Command, SandboxError> {
+        let mut words = self.config.monitor.iter();
+        let program = words.next().ok_or_else(|| SandboxError::Config("no monitor program is configured".into()))?;
+        let mut command = Command::new(program);
+        command.args(words.map(OsString::from));
+        Ok(command)
+    }
+
+    /// Waits until the group's sockets are there, or until it has failed.
+    async fn first_word(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
+        let mut events = follow::follow(folder.clone());
+        match std::future::poll_fn(|context| std::pin::Pin::new(&mut events).poll_next(context)).await {
+            Some(GroupEvent::Failed { message, kind }) => Err(match kind {
+                danube_core::runtime::GroupFailure::Image => SandboxError::Image(message),
+                danube_core::runtime::GroupFailure::Config => SandboxError::Config(message),
+                _ => SandboxError::Machine(message),
+            }),
+            Some(GroupEvent::Gone) | None => Err(SandboxError::NotRunning(folder.path().display().to_string())),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn remove(&self, attempt: &AttemptId) -> Result<(), SandboxError> {
+        let folder = self.folder(attempt);
+        if !folder.path().exists() {
+            return Ok(());
+        }
+        stop_monitor(&folder).await?;
+        remove_cgroups(&folder).await?;
+        self.remove_folder(&folder).await
+    }
+
+    async fn remove_folder(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
+        if remove_directory(folder).is_ok() {
+            return Ok(());
+        }
+        let mut sweep = self.monitor_command()?;
+        sweep.arg(monitor::SWEEP).arg(folder.path()).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || sweep.output()).await;
+        let output = output.map_err(io::Error::other).and_then(|done| done).doing(|| "remove a job's files")?;
+        if !output.status.success() {
+            return Err(SandboxError::Reported(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+        remove_directory(folder)
+    }
+
+    fn found(&self) -> Result<Vec<FoundGroup>, SandboxError> {
+        let groups = folder::groups(&self.config.data_dir);
+        let entries = match fs::read_dir(&groups) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.doing(|| format!("read {}", groups.display()))?,
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let attempts = names.filter_map(|name| folder::attempt_of(&name));
+        attempts.map(|attempt| Ok(FoundGroup { running: self.is_running(&attempt)?, attempt })).collect()
+    }
+
+    fn is_running(&self, attempt: &AttemptId) -> Result<bool, SandboxError> {
+        let file = match File::open(self.folder(attempt).pid()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file.doing(|| "look for a monitor")?,
+        };
+        follow::is_locked(&file).doing(|| "look for a monitor")
+    }
+}
+
+fn refuse_references(spec: &ContainerSpec) -> Result<(), SandboxError> {
+    let ImageSource::Reference(reference) = &spec.image else { return Ok(()) };
+    Err(SandboxError::Image(format!(
+        "the image `{reference}` would have to be pulled from a registry, which this runtime does not do yet: give it \
+         as a local one with `--image {reference}=oci:DIR` or `--image {reference}=tar:FILE`"
+    )))
+}
+
+/// Asks the monitor to stop, then kills it: whatever it started dies with it.
+async fn stop_monitor(folder: &GroupFolder) -> Result<(), SandboxError> {
+    let Some(monitor) = Monitor::find(folder)? else { return Ok(()) };
+    for signal in [Signal::TERM, Signal::KILL] {
+        // It may just have ended.
+        let _ = rustix::process::pidfd_send_signal(monitor.0.get_ref(), signal);
+        if tokio::time::timeout(PATIENCE, monitor.ended()).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(SandboxError::Machine(format!("the monitor of {} cannot be killed", folder.path().display())))
+}
+
+/// A killed process leaves its cgroup a moment after it is gone, and nothing tells when.
+async fn remove_cgroups(folder: &GroupFolder) -> Result<(), SandboxError> {
+    const TRIES: u32 = 500;
+    const PAUSE: Duration = Duration::from_millis(10);
+    let Some(traces) = record::read::<Traces>(&folder.traces())? else { return Ok(()) };
+    for dir in &traces.cgroups {
+        let mut tries = 0;
+        while let Err(error) = cgroup_tree::remove(dir) {
+            tries += 1;
+            if tries == TRIES {
+                return Err(error).doing(|| format!("remove {}", dir.display()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+fn remove_directory(folder: &GroupFolder) -> Result<(), SandboxError> {
+    let said = || format!("remove {}", folder.path().display());
+    let (Some(parent), Some(name)) = (folder.path().parent(), folder.path().file_name()) else { return Ok(()) };
+    let name = CString::new(name.as_encoded_bytes()).map_err(io::Error::other).doing(said)?;
+    let parent = File::open(parent).doing(said)?;
+    cleanup::remove_tree(&parent, &name).doing(said)
+}
+
+impl Runtime for Sandbox {
+    type Stream = UnixStream;
+    type Events = Events;
+
+    async fn create(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
+        Ok(self.make(spec).await?)
+    }
+
+    async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
+        refuse_references(container)?;
+        Ok(monitor::ask_to_add(&self.folder(attempt), container).await?)
+    }
+
+    async fn open(&self, attempt: &AttemptId, container: &ContainerName) -> Result<UnixStream, RuntimeError> {
+        let not_running = || RuntimeError::NotRunning(format!("{container} of {attempt}"));
+        let (_dir, socket) = self.folder(attempt).container(container).socket().map_err(|_| not_running())?;
+        match UnixStream::connect(&socket).await {
+            Ok(stream) => Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(RuntimeError::Transient(format!("the shim of {container} has too many connections waiting")))
+            }
+            Err(_) => Err(not_running()),
+        }
+    }
+
+    fn watch(&self, attempt: &AttemptId) -> Events {
+        follow::follow(self.folder(attempt))
+    }
+
+    async fn delete(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
+        Ok(self.remove(attempt).await?)
+    }
+
+    async fn list(&self) -> Result<Vec<FoundGroup>, RuntimeError> {
+        Ok(self.found()?)
+    }
+}
