@@ -1,0 +1,147 @@
+//! What is found in a data directory, and what is said of it.
+
+use super::*;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// A data directory that was used and closed.
+async fn used() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    for n in 0..300 {
+        insert_job(&store, n).await.unwrap();
+    }
+    store.close().await;
+    dir
+}
+
+async fn refusal(dir: &Path) -> String {
+    Store::open(dir).await.unwrap_err().to_string()
+}
+
+fn with_step(version: i64, sql: &'static str) -> Migrator {
+    let step = Migration::new(version, "test".into(), MigrationType::Simple, sql.into_sql_str(), false);
+    Migrator::with_migrations(open::MIGRATIONS.iter().cloned().chain([step]).collect())
+}
+
+#[tokio::test]
+async fn each_opening_has_a_higher_epoch() {
+    let dir = used().await;
+    for epoch in 2..5 {
+        let store = Store::open(dir.path()).await.unwrap();
+        assert_eq!(store.epoch(), epoch);
+        store.close().await;
+        assert!(matches!(insert_job(&store, 1).await.unwrap_err(), StoreError::Closed));
+    }
+}
+
+#[tokio::test]
+async fn a_second_master_is_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let said = refusal(dir.path()).await;
+    assert!(said.contains(&format!("in use by the process {}", std::process::id())), "{said}");
+    store.close().await;
+    assert_eq!(Store::open(dir.path()).await.unwrap().epoch(), 2, "being refused changed nothing");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused_and_left_as_it_is() {
+    let damages: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes.clear(),
+        |bytes| bytes.truncate(4096 * 3 + 100),
+        |bytes| bytes[0] = b'X',
+        |bytes| bytes[4096 * 2..4096 * 3].fill(0xa5),
+        |bytes| *bytes = b"[not a database]".repeat(4096),
+    ];
+    for (n, damage) in damages.into_iter().enumerate() {
+        let dir = used().await;
+        let path = dir.path().join(DATABASE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.len() > 4096 * 4);
+        damage(&mut bytes);
+        std::fs::write(&path, &bytes).unwrap();
+        let said = refusal(dir.path()).await;
+        assert!(said.contains("danube.db is damaged") && said.contains("backup"), "{n}: {said}");
+        assert!(std::fs::read(&path).unwrap() == bytes, "{n}: evidence is left as it is");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_database_is_not_made_anew_where_there_was_one() {
+    let dir = used().await;
+    std::fs::create_dir(dir.path().join(LOGS)).unwrap();
+    std::fs::remove_file(dir.path().join(DATABASE)).unwrap();
+    let said = refusal(dir.path()).await;
+    assert!(said.contains("danube.db is missing although") && said.contains("backup"), "{said}");
+    assert!(!dir.path().join(DATABASE).exists());
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_cut_short_loses_only_what_was_cut() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(dir.path()).await.unwrap();
+    for n in 0..20 {
+        insert_job(&store, n).await.unwrap();
+    }
+    // As a crash would leave it: the store is still open.
+    for file in [DATABASE, "danube.db-wal"] {
+        std::fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let wal = std::fs::OpenOptions::new().write(true).open(copy.path().join("danube.db-wal")).unwrap();
+    wal.set_len(wal.metadata().unwrap().len() - 1).unwrap();
+    let cut = Store::open(copy.path()).await.unwrap();
+    assert_eq!(jobs::unfinished(cut.read()).await.unwrap().len(), 19);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_danube_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let newer = with_step(9_999, "CREATE TABLE future (x INTEGER) STRICT");
+    open::open(dir.path(), &newer).await.unwrap().close().await;
+    let said = refusal(dir.path()).await;
+    assert!(said.contains("has the schema 9999, this Danube knows none above"), "{said}");
+}
+
+#[tokio::test]
+async fn a_step_of_the_schema_that_fails_changes_nothing() {
+    let dir = used().await;
+    let wrong = with_step(9_999, "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1)");
+    let said = open::open(dir.path(), &wrong).await.unwrap_err().to_string();
+    assert!(said.contains("cannot be brought to this version's schema"), "{said}");
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(jobs::unfinished(store.read()).await.unwrap().len(), 300);
+    assert!(sqlx::query("SELECT * FROM half").fetch_all(store.read()).await.is_err());
+}
+
+/// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
+#[tokio::test]
+async fn every_step_of_the_schema_keeps_what_is_there() {
+    const SAMPLES: [(i64, &str); 1] = [(
+        1,
+        "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
+             VALUES ('j', 'p', 1, 0, 'run', '{}', '{}', 'pending', 1);
+         INSERT INTO attempts (job, number, nonce, status, budget_ms, anchor_ms, started_ms)
+             VALUES ('j', 1, 'n', 'running', 1, 1, 1);
+         INSERT INTO containers (job, attempt, name, role, image) VALUES ('j', 1, 'worker', 'worker', 'host');
+         INSERT INTO steps (job, attempt, number, step_id, spec_hash, name, group_path, container, image, checked, try,
+                            tries, started_ms, status)
+             VALUES ('j', 1, 1, 's', x'00', 'n', '[]', 'worker', 'host', 1, 1, 1, 1, 'running');
+         INSERT INTO egress (job, attempt, seq, at_ms, name, verdict) VALUES ('j', 1, 0, 1, 'pypi.org', 'allowed')",
+    )];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(DATABASE);
+    std::fs::write(&path, "").unwrap();
+    let mut connection = open::connect(&path).await.unwrap();
+    for step in open::MIGRATIONS.iter() {
+        open::MIGRATIONS.run_to(step.version, &mut connection).await.unwrap();
+        let (_, rows) =
+            SAMPLES.iter().find(|(version, _)| *version == step.version).expect("sample rows for each step");
+        sqlx::raw_sql(*rows).execute(&mut connection).await.unwrap();
+    }
+    sqlx::Connection::close(connection).await.unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(jobs::unfinished(store.read()).await.unwrap(), ["j"]);
+    assert_eq!(steps::list(store.read(), &AttemptId { job: "j".parse().unwrap(), number: 1 }).await.unwrap().len(), 1);
+}
