@@ -2,6 +2,14 @@
 //! machine and performs its effects ([`job`]), the coordinator's calls are served ([`coordinator`]), each container's
 //! shim is spoken to over a stream that may die at any byte ([`shim`]), and output becomes durable logs ([`logs`]).
 
+pub mod coordinator;
+mod error;
+mod failpoint;
+pub mod job;
 pub mod logs;
+mod records;
 pub mod shim;
 pub mod snapshot;
+
+pub use error::EngineError;
+pub use failpoint::FAILPOINTS;

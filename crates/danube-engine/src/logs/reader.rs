@@ -142,7 +142,7 @@ impl LogReader {
     }
 
     /// Line ends in the whole log.
-    pub(super) fn line_ends(&self) -> Result<u64, LogError> {
+    pub fn line_ends(&self) -> Result<u64, LogError> {
         let Some(last) = self.records.checked_sub(1) else { return Ok(0) };
         let record = self.record(last)?;
         let (mut offset, mut lines, mut block) = (record.offset, record.lines, vec![0; BLOCK]);

@@ -1,0 +1,180 @@
+//! The coordinator's mailbox, the master's end: calls of the SDK come in, replies go out. A call is handled once, however
+//! often it is delivered; its reply is kept until the shim says that it reached the SDK's process.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use bytes::Bytes;
+use danube_core::id::StepId;
+use danube_proto::limits::{CALL_BYTES, CALLS};
+use danube_proto::mailbox::{CallError, CallLine, ErrorCode, ReplyLine};
+use danube_proto::v1::coordinate_request::Of;
+use danube_proto::v1::{CoordinateReply, CoordinateRequest};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::shim::link::{Gone, Link};
+
+/// Replies waiting for the connection at most; more wait in their calls.
+const OUTGOING: usize = 64;
+
+/// What happens to calls. Cloned for each.
+pub trait Handler: Clone + Send + 'static {
+    /// Answers a call. Runs on after a lost connection.
+    fn call(&self, id: StepId, call: CallLine) -> impl Future<Output = ReplyLine> + Send;
+    /// The SDK's process no longer waits for this call.
+    fn gone(&self, id: StepId) -> impl Future<Output = ()> + Send;
+    /// The reply has reached the SDK's process.
+    fn answered(&self, id: StepId) -> impl Future<Output = ()> + Send;
+}
+
+enum Call {
+    Running,
+    Replied(Bytes),
+}
+
+/// Serves calls until the coordinator's container is gone.
+pub async fn serve<H: Handler>(link: Link, handler: H) -> Gone {
+    let mut mailbox = Mailbox { handler, calls: HashMap::new(), running: JoinSet::new() };
+    loop {
+        let (generation, mut client) = match link.client().await {
+            Ok(up) => up,
+            Err(gone) => return gone,
+        };
+        let (replies, outgoing) = mpsc::channel(OUTGOING);
+        if let Ok(calls) = client.coordinate(ReceiverStream::new(outgoing)).await {
+            mailbox.connected(calls.into_inner(), replies).await;
+        }
+        link.lost(generation).await;
+    }
+}
+
+struct Mailbox<H> {
+    handler: H,
+    calls: HashMap<StepId, Call>,
+    running: JoinSet<Option<(StepId, Bytes)>>,
+}
+
+impl<H: Handler> Mailbox<H> {
+    /// Serves one connection until it breaks.
+    async fn connected(&mut self, mut calls: Streaming<CoordinateRequest>, replies: mpsc::Sender<CoordinateReply>) {
+        loop {
+            let reply = tokio::select! {
+                request = calls.message() => match request {
+                    Ok(Some(request)) => self.request(request),
+                    Ok(None) | Err(_) => return,
+                },
+                Some(done) = self.running.join_next() => self.done(done.ok().flatten()),
+            };
+            let Ok(reply) = reply else { return };
+            if let Some(reply) = reply
+                && replies.send(reply).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Takes a request; gives a reply that is at hand. `Err`: the peer is broken or hostile.
+    fn request(&mut self, request: CoordinateRequest) -> Result<Option<CoordinateReply>, ()> {
+        let id = StepId::from_bytes(request.call_id[..].try_into().map_err(|_| ())?);
+        match request.of.ok_or(())? {
+            Of::Call(line) => return self.called(id, &line),
+            Of::Answered(_) => {
+                self.calls.remove(&id).is_some().then(|| self.tell(move |handler| async move { handler.answered(id).await }))
+            }
+            Of::Gone(_) => {
+                self.calls.contains_key(&id).then(|| self.tell(move |handler| async move { handler.gone(id).await }))
+            }
+        };
+        Ok(None)
+    }
+
+    fn called(&mut self, id: StepId, line: &[u8]) -> Result<Option<CoordinateReply>, ()> {
+        match self.calls.get(&id) {
+            Some(Call::Running) => return Ok(None),
+            Some(Call::Replied(line)) => return Ok(Some(reply(id, line.clone()))),
+            None if line.len() > CALL_BYTES || self.calls.len() >= CALLS => return Err(()),
+            None => {}
+        }
+        self.calls.insert(id, Call::Running);
+        match parse(id, line) {
+            Ok(call) => {
+                let handler = self.handler.clone();
+                self.running.spawn(async move { Some((id, encode(&handler.call(id, call).await))) });
+                Ok(None)
+            }
+            Err(error) => self.done(Some((id, encode(&ReplyLine::Error(error))))),
+        }
+    }
+
+    fn done(&mut self, done: Option<(StepId, Bytes)>) -> Result<Option<CoordinateReply>, ()> {
+        Ok(done.map(|(id, line)| {
+            self.calls.insert(id, Call::Replied(line.clone()));
+            reply(id, line)
+        }))
+    }
+
+    fn tell<T, F>(&mut self, what: T)
+    where
+        T: FnOnce(H) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let told = what(self.handler.clone());
+        self.running.spawn(async move {
+            told.await;
+            None
+        });
+    }
+}
+
+fn parse(id: StepId, line: &[u8]) -> Result<CallLine, CallError> {
+    let invalid = |message| CallError { code: ErrorCode::Invalid, message };
+    let value: serde_json::Value =
+        serde_json::from_slice(line).map_err(|error| invalid(format!("the call is not JSON: {error}")))?;
+    let method = value.get("method").and_then(|method| method.as_str()).unwrap_or_default().to_owned();
+    if !METHODS.contains(&method.as_str()) {
+        let message = format!("this Danube does not know `{method}`; it knows {}", METHODS.join(", "));
+        return Err(CallError { code: ErrorCode::Unsupported, message });
+    }
+    let call: CallLine = serde_json::from_value(value).map_err(|error| invalid(format!("`{method}`: {error}")))?;
+    let same = call.id.parse() == Ok(id);
+    if same { Ok(call) } else { Err(invalid("the call's id is not the one it was sent under".to_owned())) }
+}
+
+/// Every method of docs/protocol.md §6.
+const METHODS: [&str; 3] = ["step.run", "step.cancel", "secrets.get"];
+
+fn encode(line: &ReplyLine) -> Bytes {
+    serde_json::to_vec(line).map_or_else(|_| Bytes::from_static(BROKEN), Bytes::from)
+}
+
+/// Replies are plain data and always encode; should one not, the SDK is told so.
+const BROKEN: &[u8] = br#"{"error":{"code":"infra","message":"the reply cannot be encoded"}}"#;
+
+fn reply(id: StepId, line: Bytes) -> CoordinateReply {
+    CoordinateReply { call_id: Bytes::copy_from_slice(id.as_bytes()), line, r#final: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(line: &str) -> CallError {
+        parse(StepId::from_bytes([0; 16]), line.as_bytes()).expect_err("refused")
+    }
+
+    #[test]
+    fn a_wrong_call_is_refused_in_words() {
+        assert_eq!(error("{").code, ErrorCode::Invalid);
+        let unknown = error(r#"{"v":1,"id":"x","method":"job.run","params":{}}"#);
+        assert_eq!(unknown.code, ErrorCode::Unsupported);
+        assert!(unknown.message.contains("`job.run`"), "{}", unknown.message);
+        let wrong = error(r#"{"v":1,"id":"x","method":"secrets.get","params":{"nam":"A"}}"#);
+        assert!(wrong.message.contains("unknown field `nam`"), "{}", wrong.message);
+        let other = r#"{"v":1,"id":"ffffffffffffffffffffffffffffffff","method":"secrets.get","params":{"name":"A"}}"#;
+        assert!(error(other).message.contains("id"));
+    }
+}

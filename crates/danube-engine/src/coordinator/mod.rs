@@ -1,0 +1,98 @@
+//! Serving the coordinator: its calls come in by the mailbox ([`mailbox`]), steps run in workers ([`step`]).
+
+use std::sync::Arc;
+
+use danube_core::id::StepId;
+use danube_core::runtime::Runtime;
+use danube_proto::mailbox::{Answer, Call, CallError, CallLine, ErrorCode, ReplyLine, SecretGet, StepCancel};
+use danube_proto::v1::signal_request::What;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::job::effects::signal;
+use crate::job::shared::{Closed, Shared};
+use crate::shim::follow::release;
+
+pub mod mailbox;
+mod request;
+mod step;
+
+/// Handles the calls of one job's danubefile.
+pub struct Coordinator<R>(pub Arc<Shared<R>>);
+
+impl<R> Clone for Coordinator<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R> mailbox::Handler for Coordinator<R>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    async fn call(&self, id: StepId, line: CallLine) -> ReplyLine {
+        let answer = match line.call {
+            Call::StepRun(run) => step::run(&self.0, id, *run).await.map(Answer::Step),
+            Call::StepCancel(cancel) => self.cancel(&cancel).await,
+            Call::SecretGet(get) => self.secret(&get),
+        };
+        answer.map_or_else(|error| ReplyLine::Error(self.masked(error)), ReplyLine::Ok)
+    }
+
+    /// A caller that vanished while its step ran left it alone: the step is stopped, and the job cannot succeed.
+    async fn gone(&self, id: StepId) {
+        for (running, link) in self.0.running() {
+            if running == id {
+                self.0.forsake();
+                let _ = signal(link, id, What::Stop(true)).await;
+            }
+        }
+    }
+
+    async fn answered(&self, id: StepId) {
+        if let Some((link, bytes)) = self.0.take_unreleased(id) {
+            release(&link, id, bytes).await;
+        }
+    }
+}
+
+impl<R: Runtime> Coordinator<R> {
+    async fn cancel(&self, cancel: &StepCancel) -> Result<Answer, CallError> {
+        let id: StepId = cancel.step_id.parse().map_err(|error| invalid(format!("step_id: {error}")))?;
+        for (_, link) in self.0.running().into_iter().filter(|(running, _)| *running == id) {
+            let _ = signal(link, id, What::Stop(true)).await;
+        }
+        Ok(Answer::Done {})
+    }
+
+    fn secret(&self, get: &SecretGet) -> Result<Answer, CallError> {
+        let value = secret(&self.0, &get.name)?.to_owned();
+        Ok(Answer::Secret { value })
+    }
+
+    fn masked(&self, error: CallError) -> CallError {
+        CallError { message: self.0.mask(&error.message), ..error }
+    }
+}
+
+/// A secret's value, if this job has it.
+fn secret<'a, R>(shared: &'a Shared<R>, name: &str) -> Result<&'a str, CallError> {
+    shared.secrets.get(name).map(String::as_str).ok_or_else(|| {
+        let message = format!("the job has no secret `{name}`. With `danube run`, pass it: --secret {name}");
+        CallError { code: ErrorCode::SecretNotFound, message }
+    })
+}
+
+fn invalid(message: String) -> CallError {
+    CallError { code: ErrorCode::Invalid, message }
+}
+
+/// Why no step may start any more.
+fn refused(closed: Closed) -> CallError {
+    let (code, message) = match closed {
+        Closed::Ended => (ErrorCode::Cancelled, "the danubefile has ended: no step can start any more"),
+        Closed::Cancelled => (ErrorCode::Cancelled, "the job is cancelled and its cleanup time is over"),
+        Closed::Timeout => (ErrorCode::Timeout, "the job's time is up and its cleanup time is over"),
+    };
+    CallError { code, message: message.to_owned() }
+}

@@ -1,0 +1,29 @@
+//! Named points at which a test makes the process kill itself as `kill -9` would. Only with the feature `failpoints`;
+//! otherwise nothing at all.
+
+/// Kills this process when the environment variable `DANUBE_FAILPOINT` names this point.
+#[cfg(feature = "failpoints")]
+pub fn failpoint(name: &str) {
+    if std::env::var_os("DANUBE_FAILPOINT").is_some_and(|wanted| wanted == name) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Nothing.
+#[cfg(not(feature = "failpoints"))]
+pub fn failpoint(_name: &str) {}
+
+/// Every point, in the order in which a job passes them.
+pub const FAILPOINTS: [&str; 11] = [
+    "job-scheduling",
+    "group-created",
+    "job-running",
+    "before-step-row",
+    "after-step-row",
+    "step-started",
+    "step-output",
+    "before-step-end",
+    "after-step-end",
+    "before-verdict",
+    "after-verdict",
+];

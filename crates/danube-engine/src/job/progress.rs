@@ -1,0 +1,100 @@
+//! What a job tells whoever looks at it live. Output is not told but read from the log, so a slow reader never slows
+//! a job and nothing piles up in memory.
+
+use danube_core::egress::EgressEvent;
+use danube_core::id::ContainerName;
+use danube_core::job::{JobStatus, Verdict};
+use danube_core::runtime::ContainerState;
+use danube_proto::mailbox::StepCause;
+use tokio::sync::mpsc;
+
+use crate::logs::LogTail;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// The job's status changed.
+    Status(JobStatus),
+    /// A container's state changed.
+    Container(ContainerName, ContainerState),
+    /// A step began; number 0 is the danubefile's own output.
+    StepStarted(StepStarted),
+    /// A step ended.
+    StepEnded(StepEnded),
+    /// A name was asked for.
+    Egress(EgressEvent),
+    /// The verdict stands and is durable.
+    Finished(Verdict),
+}
+
+/// A step that began.
+#[derive(Clone, Debug)]
+pub struct StepStarted {
+    /// Counts from 1 in order of start.
+    pub number: u32,
+    /// Masked.
+    pub name: String,
+    /// Enclosing groups, outermost first; masked.
+    pub group: Vec<String>,
+    /// As the danubefile names it.
+    pub image: String,
+    /// Which try of how many.
+    pub attempt: (u32, u32),
+    /// Its output.
+    pub log: LogTail,
+}
+
+/// A step that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepEnded {
+    /// Which.
+    pub number: u32,
+    /// How.
+    pub cause: StepCause,
+    /// Its exit code.
+    pub exit_code: i32,
+    /// In words, where the exit code does not say it; masked.
+    pub message: Option<String>,
+    /// Milliseconds.
+    pub duration_ms: u64,
+    /// Whether the danubefile counts a failure (`check=True`).
+    pub check: bool,
+    /// SHA-256 of its unmasked output.
+    pub sha256: [u8; 32],
+    /// Bytes of its unmasked output.
+    pub bytes: u64,
+}
+
+impl StepEnded {
+    /// Whether it went well.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.cause == StepCause::Exited && self.exit_code == 0
+    }
+}
+
+/// Where progress goes. A closed receiver is no error: nobody looks.
+#[derive(Clone, Debug)]
+pub struct Observer(Option<mpsc::UnboundedSender<Progress>>);
+
+impl Observer {
+    /// Nobody looks.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// An observer and what it sees.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Progress>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Tells it.
+    pub fn tell(&self, progress: Progress) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.send(progress);
+        }
+    }
+}

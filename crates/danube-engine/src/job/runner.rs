@@ -1,0 +1,143 @@
+//! The SDK's runner: a step of the coordinator like any other, with number 0. It is started once, its calls are served,
+//! and its end, once durable, is what the verdict is computed from.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use danube_core::id::ContainerName;
+use danube_core::job::RunnerEnd;
+use danube_core::machine::Event;
+use danube_core::runtime::Runtime;
+use danube_proto::mailbox::runner_env;
+use danube_proto::v1::start_request::Command;
+use danube_proto::v1::{Argv, End, EndCause, PutFileHeader, PutTarget, StartRequest};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::progress::{Progress, StepStarted};
+use super::shared::Shared;
+use crate::EngineError;
+use crate::coordinator::{Coordinator, mailbox};
+use crate::records::{self, NewStep};
+use crate::shim::follow::FollowError;
+use crate::shim::link::Link;
+use crate::shim::transfer;
+
+/// Where the runner finds `ctx`.
+const CONTEXT: &str = "/danube/context.json";
+/// The runner's own deadline is a second line behind the job's timer, for when the master is away.
+const SECOND_LINE: std::time::Duration = std::time::Duration::from_secs(60);
+/// The runner's name in lists.
+const NAME: &str = "danubefile";
+
+/// Starts the runner, or finds it started, and stays until its end is durable.
+pub async fn run<R>(shared: Arc<Shared<R>>) -> Result<(), EngineError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    let Some(link) = shared.link(&ContainerName::coordinator()) else {
+        let _ = shared.events.send(Event::Distrust("the group has no coordinator".to_owned()));
+        return Ok(());
+    };
+    let serving = mailbox::serve(link.clone(), Coordinator(shared.clone()));
+    tokio::select! {
+        ended = follow(&shared, &link) => report(&shared, ended?),
+        gone = serving => report(&shared, Err(gone.into())),
+    }
+    Ok(())
+}
+
+fn report<R: Runtime>(shared: &Shared<R>, ended: Result<RunnerEnd, FollowError>) {
+    let event = match ended {
+        Ok(end) => Event::RunnerEnded(end),
+        // The runtime tells of the container's end; the verdict follows from its missing record.
+        Err(FollowError::Gone(crate::shim::link::Gone::Ended)) => return,
+        Err(error) => Event::Distrust(format!("the coordinator: {error}")),
+    };
+    let _ = shared.events.send(event);
+}
+
+async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<RunnerEnd, FollowError>, EngineError> {
+    let request = start_request(shared);
+    let step = NewStep::runner(shared.plan.runner.step_id, &request.spec_hash, NAME);
+    let mut record = records::begin_step(shared, step).await?;
+    shared.observer.tell(Progress::StepStarted(StepStarted {
+        number: record.number,
+        name: NAME.to_owned(),
+        group: Vec::new(),
+        image: String::new(),
+        attempt: (1, 1),
+        log: record.log.tail(),
+    }));
+    if let Some(end) = &record.ended {
+        return Ok(Ok(runner_end(shared, end.exit_code, end.signal, end.oom)));
+    }
+    if let Err(error) = started(shared, link, request).await {
+        return Ok(Err(error));
+    }
+    let end = match crate::shim::follow::follow(link, shared.plan.runner.step_id, &mut record.log).await {
+        Ok(end) => end,
+        Err(error) => {
+            records::lose_step(shared, record, &error.to_string()).await?;
+            return Ok(Err(error));
+        }
+    };
+    records::end_step(shared, record, &end, None).await?;
+    if end.cause() == EndCause::TimedOut {
+        let _ = shared.events.send(Event::Deadline(danube_core::machine::Timer::Job));
+    }
+    Ok(Ok(ended(shared, &end)))
+}
+
+fn ended<R: Runtime>(shared: &Shared<R>, end: &End) -> RunnerEnd {
+    runner_end(shared, end.exit_code, (end.signal != 0).then_some(end.signal), end.oom)
+}
+
+fn runner_end<R: Runtime>(shared: &Shared<R>, exit_code: i32, signal: Option<i32>, oom: bool) -> RunnerEnd {
+    let running = u32::try_from(shared.running().len()).unwrap_or(u32::MAX);
+    RunnerEnd { exit_code, signal, oom, abandoned: running.saturating_add(shared.forsaken()) }
+}
+
+async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequest) -> Result<(), FollowError> {
+    put_context(shared, link).await?;
+    link.call(|mut client| {
+        let request = request.clone();
+        async move { client.start(request).await }
+    })
+    .await?;
+    Ok(())
+}
+
+async fn put_context<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<(), FollowError> {
+    let disk = |error: std::io::Error| FollowError::Untrue(format!("cannot keep the job's context in transit: {error}"));
+    let context = serde_json::to_vec(&shared.plan.context).map_err(|error| disk(error.into()))?;
+    let mut file = shared.services.logs.unnamed_file().map_err(disk)?;
+    file.write_all(&context).map_err(disk)?;
+    let header = PutFileHeader {
+        transfer_id: "context".to_owned(),
+        target: PutTarget::File.into(),
+        path: CONTEXT.to_owned(),
+        size: context.len() as u64,
+        sha256: Bytes::copy_from_slice(&Sha256::digest(&context)),
+        mode: 0o444,
+    };
+    transfer::put(link, header, &file).await.map_err(|error| match error {
+        transfer::TransferError::Call(failed) => failed.into(),
+        other => FollowError::Untrue(other.to_string()),
+    })
+}
+
+fn start_request<R: Runtime>(shared: &Shared<R>) -> StartRequest {
+    let plan = &shared.plan;
+    let second_line = plan.timeout + plan.cleanup_timeout + SECOND_LINE;
+    let request = StartRequest {
+        step_id: Bytes::copy_from_slice(plan.runner.step_id.as_bytes()),
+        command: Some(Command::Argv(Argv { args: plan.runner.argv.clone() })),
+        env: [(runner_env::CONTEXT.to_owned(), CONTEXT.to_owned())].into(),
+        timeout_ms: u64::try_from(second_line.as_millis()).unwrap_or(u64::MAX),
+        ..StartRequest::default()
+    };
+    crate::shim::with_hash(request)
+}

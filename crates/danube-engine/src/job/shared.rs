@@ -1,0 +1,295 @@
+//! What the tasks of one job share: services, the plan, its secrets, the links to its containers, the steps that run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use danube_core::id::{ContainerName, StepId};
+use danube_core::machine::Event;
+use danube_core::mask::{MaskError, MaskSet, SecretValue};
+use danube_core::runtime::{ContainerSpec, Role, Runtime};
+use danube_store::Store;
+use danube_store::containers::ContainerRow;
+use tokio::sync::{mpsc, watch};
+
+use super::plan::{COMPUTED_IMAGES, Plan};
+use super::progress::Observer;
+use crate::logs::LogDir;
+use crate::records::{KnownStep, KnownSteps};
+use crate::shim::link::{Link, Peer};
+
+/// What a job needs from outside.
+#[derive(Debug)]
+pub struct Services<R> {
+    /// Makes containers and opens streams to them.
+    pub runtime: Arc<R>,
+    /// The database.
+    pub store: Store,
+    /// Where logs are written.
+    pub logs: LogDir,
+}
+
+impl<R> Clone for Services<R> {
+    fn clone(&self) -> Self {
+        Self { runtime: self.runtime.clone(), store: self.store.clone(), logs: self.logs.clone() }
+    }
+}
+
+/// Keeps a link for as long as it runs.
+pub type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Shared by the tasks of one job.
+pub struct Shared<R> {
+    /// What the job needs from outside.
+    pub services: Services<R>,
+    /// What is to be done.
+    pub plan: Plan,
+    /// Values by name; in memory only.
+    pub secrets: BTreeMap<String, String>,
+    /// Hides them.
+    pub masks: MaskSet,
+    /// Who looks.
+    pub observer: Observer,
+    /// Events for the job's machine.
+    pub events: mpsc::UnboundedSender<Event>,
+    links: watch::Sender<Links>,
+    /// Futures that keep links, for the job's own task set.
+    keepers: mpsc::UnboundedSender<Keeper>,
+    running: watch::Sender<HashMap<StepId, Link>>,
+    /// Why new steps are refused, once they are.
+    closed: Mutex<Option<Closed>>,
+    /// Steps whose caller vanished while they ran.
+    forsaken: Mutex<u32>,
+    steps: Mutex<Steps>,
+}
+
+#[derive(Default)]
+struct Steps {
+    /// From before a restart.
+    known: KnownSteps,
+    /// The highest number given.
+    last: u32,
+    /// Ended steps whose captures the shim still keeps, with the bytes of their output.
+    unreleased: HashMap<StepId, (Link, u64)>,
+}
+
+#[derive(Default)]
+struct Links {
+    by_container: HashMap<ContainerName, Link>,
+    by_image: BTreeMap<String, ContainerName>,
+    computed: usize,
+}
+
+/// Why new steps are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The danubefile ended.
+    Ended,
+    /// The cleanup's time is up after a cancel.
+    Cancelled,
+    /// The cleanup's time is up after a timeout.
+    Timeout,
+}
+
+/// Why a step has no container.
+pub enum NoContainer {
+    /// It must be made first.
+    Make(ContainerSpec),
+    /// There is no place left.
+    Full,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A task that panicked while it held the lock left the map whole: every change is one insertion.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<R: Runtime> Shared<R> {
+    /// Builds the masks, so that nothing can be written before secrets are hidden.
+    pub fn new(
+        services: Services<R>,
+        plan: Plan,
+        secrets: BTreeMap<String, String>,
+        observer: Observer,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Keeper>), MaskError> {
+        let values: Vec<SecretValue> =
+            secrets.iter().map(|(name, value)| SecretValue::new(name.clone(), value.clone().into_bytes())).collect();
+        let links = Links { by_image: plan.images.clone(), ..Links::default() };
+        let (keepers, kept) = mpsc::unbounded_channel();
+        let shared = Self {
+            services,
+            plan,
+            masks: MaskSet::new(&values)?,
+            secrets,
+            observer,
+            events,
+            links: watch::channel(links).0,
+            keepers,
+            running: watch::channel(HashMap::new()).0,
+            closed: Mutex::new(None),
+            forsaken: Mutex::new(0),
+            steps: Mutex::new(Steps::default()),
+        };
+        Ok((shared, kept))
+    }
+
+    /// Hides secrets in a short text.
+    pub fn mask(&self, text: &str) -> String {
+        self.masks.mask_text(text)
+    }
+
+    /// Who is at the other end of a container's stream.
+    pub fn peer(&self, container: &ContainerName) -> Peer {
+        Peer {
+            attempt: self.plan.group.attempt.clone(),
+            container: container.clone(),
+            nonce: self.plan.group.nonce.clone(),
+            epoch: self.services.store.epoch(),
+        }
+    }
+
+    /// Keeps a container's link, and whatever keeps that.
+    pub fn keep_link(&self, container: ContainerName, link: Link, keeper: Keeper) {
+        let _ = self.keepers.send(keeper);
+        self.links.send_modify(|links| drop(links.by_container.insert(container, link)));
+    }
+
+    /// The link of a container that runs or is being started.
+    pub fn link(&self, container: &ContainerName) -> Option<Link> {
+        self.links.borrow().by_container.get(container).cloned()
+    }
+
+    /// The link of a container that another step may be making just now; none if it could not be made.
+    pub async fn link_when_there(&self, container: &ContainerName) -> Option<Link> {
+        let mut links = self.links.subscribe();
+        let found = links.wait_for(|links| {
+            links.by_container.contains_key(container) || !links.by_image.values().any(|name| name == container)
+        });
+        found.await.ok().and_then(|links| links.by_container.get(container).cloned())
+    }
+
+    /// Every link.
+    pub fn links(&self) -> Vec<(ContainerName, Link)> {
+        self.links.borrow().by_container.iter().map(|(name, link)| (name.clone(), link.clone())).collect()
+    }
+
+    /// The container for an image, or what is to be made. A place that was handed out is taken until it is given back.
+    pub fn container(&self, image: &str) -> Result<ContainerName, NoContainer> {
+        let mut answer = Err(NoContainer::Full);
+        let workers = self.plan.group.containers.iter().filter(|c| c.role == Role::Worker).count();
+        self.links.send_if_modified(|links| {
+            if let Some(container) = links.by_image.get(image) {
+                answer = Ok(container.clone());
+                return false;
+            }
+            if links.computed >= COMPUTED_IMAGES {
+                return false;
+            }
+            links.computed += 1;
+            let name = ContainerName::worker(workers + links.computed);
+            links.by_image.insert(image.to_owned(), name.clone());
+            let (image, resources) = (self.plan.source(image), self.plan.resources);
+            answer = Err(NoContainer::Make(ContainerSpec { name, role: Role::Worker, image, resources }));
+            true
+        });
+        answer
+    }
+
+    /// Refuses new steps from now on; the first reason stays.
+    pub fn close(&self, why: Closed) {
+        lock(&self.closed).get_or_insert(why);
+    }
+
+    /// Why new steps are refused, if they are.
+    pub fn closed(&self) -> Option<Closed> {
+        *lock(&self.closed)
+    }
+
+    /// Notes that a step runs.
+    pub fn step_runs(&self, id: StepId, link: Link) {
+        self.running.send_modify(|running| drop(running.insert(id, link)));
+    }
+
+    /// Notes that it ended.
+    pub fn step_ended(&self, id: StepId) {
+        self.running.send_modify(|running| drop(running.remove(&id)));
+    }
+
+    /// The steps that run.
+    pub fn running(&self) -> Vec<(StepId, Link)> {
+        self.running.borrow().iter().map(|(id, link)| (*id, link.clone())).collect()
+    }
+
+    /// Waits until no step runs.
+    pub async fn settled(&self) {
+        let _ = self.running.subscribe().wait_for(HashMap::is_empty).await;
+    }
+
+    /// Notes that a step's caller vanished while it ran.
+    pub fn forsake(&self) {
+        *lock(&self.forsaken) += 1;
+    }
+
+    /// Steps whose caller vanished while they ran.
+    pub fn forsaken(&self) -> u32 {
+        *lock(&self.forsaken)
+    }
+
+    /// Takes over what another engine left.
+    pub fn restore(&self, known: KnownSteps, containers: &[ContainerRow]) {
+        let mut steps = lock(&self.steps);
+        steps.last = known.values().map(|step| step.number).max().unwrap_or(0);
+        steps.known = known;
+        self.links.send_modify(|links| {
+            for row in containers.iter().filter(|row| !self.is_planned(&row.name)) {
+                if let Ok(name) = row.name.parse() {
+                    links.by_image.insert(row.image.clone(), name);
+                    links.computed += 1;
+                }
+            }
+        });
+    }
+
+    fn is_planned(&self, container: &str) -> bool {
+        self.plan.group.containers.iter().any(|spec| spec.name.as_str() == container)
+    }
+
+    /// Containers that were added at run time.
+    pub fn added_containers(&self) -> Vec<ContainerName> {
+        let links = self.links.borrow();
+        links.by_image.values().filter(|name| !self.is_planned(name.as_str())).cloned().collect()
+    }
+
+    /// Gives a place back whose container could not be made.
+    pub fn forget_container(&self, image: &str) {
+        self.links.send_modify(|links| {
+            if links.by_image.remove(image).is_some() {
+                links.computed = links.computed.saturating_sub(1);
+            }
+        });
+    }
+
+    /// A step from before a restart.
+    pub fn known(&self, id: StepId) -> Option<KnownStep> {
+        lock(&self.steps).known.get(&id.to_string()).copied()
+    }
+
+    /// The next step's number, from 1.
+    pub fn next_number(&self) -> u32 {
+        let mut steps = lock(&self.steps);
+        steps.last += 1;
+        steps.last
+    }
+
+    /// Notes that the shim keeps what a step captured until its answer has arrived.
+    pub fn keep_unreleased(&self, id: StepId, link: Link, bytes: u64) {
+        lock(&self.steps).unreleased.insert(id, (link, bytes));
+    }
+
+    /// The answer has arrived: the link and offset to release with.
+    pub fn take_unreleased(&self, id: StepId) -> Option<(Link, u64)> {
+        lock(&self.steps).unreleased.remove(&id)
+    }
+}

@@ -1,0 +1,329 @@
+//! The rows of one job, in the engine's words: each is written before the effect that it announces, and each function
+//! may be called again after a restart.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use danube_core::egress::EgressEvent;
+use danube_core::id::{AttemptId, ContainerName, StepId};
+use danube_core::job::{JobStatus, Verdict};
+use danube_core::runtime::{ContainerSpec, Role, Runtime};
+use danube_proto::mailbox::StepRun;
+use danube_proto::v1::{End, EndCause};
+use danube_store::steps::{StepEnd, StepKey, StepRow};
+use danube_store::{attempts, containers, egress as egress_rows, jobs, steps};
+
+use crate::EngineError;
+use crate::failpoint::failpoint;
+use crate::job::shared::Shared;
+use crate::logs::StepLog;
+
+/// What the rows say of a job when an engine takes it up.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// Steps of the danubefile that were started.
+    pub steps: u32,
+    /// The danubefile was started.
+    pub ran: bool,
+    /// What is left of the job's time.
+    pub remaining: Duration,
+}
+
+/// A step that is about to be started, or was.
+#[derive(Clone, Debug)]
+pub struct NewStep {
+    id: StepId,
+    spec_hash: Vec<u8>,
+    name: String,
+    group: Vec<String>,
+    container: ContainerName,
+    image: String,
+    check: bool,
+    attempt: (u32, u32),
+    location: Option<String>,
+    is_runner: bool,
+}
+
+impl NewStep {
+    /// The SDK's runner.
+    pub fn runner(id: StepId, spec_hash: &[u8], name: &str) -> Self {
+        Self {
+            id,
+            spec_hash: spec_hash.to_vec(),
+            name: name.to_owned(),
+            group: Vec::new(),
+            container: ContainerName::coordinator(),
+            image: "coordinator".to_owned(),
+            check: true,
+            attempt: (1, 1),
+            location: None,
+            is_runner: true,
+        }
+    }
+
+    /// A step of the danubefile.
+    pub fn of(id: StepId, spec_hash: &[u8], run: &StepRun, image: &str, container: ContainerName) -> Self {
+        Self {
+            id,
+            spec_hash: spec_hash.to_vec(),
+            name: run.name.clone(),
+            group: run.group.clone(),
+            container,
+            image: image.to_owned(),
+            check: run.check,
+            attempt: (run.attempt, run.attempts),
+            location: run.location.clone(),
+            is_runner: false,
+        }
+    }
+}
+
+/// A step's row and its log.
+pub struct StepRecord {
+    /// 0 for the runner, then in order of start.
+    pub number: u32,
+    /// Written just now, not found from before.
+    pub is_new: bool,
+    /// Whether a failure raises in the danubefile.
+    pub check: bool,
+    /// How it ended, if its rows say so.
+    pub ended: Option<Ended>,
+    /// Its log.
+    pub log: StepLog,
+    key: StepKey,
+}
+
+/// How a step ended, by its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code.
+    pub exit_code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Out of memory.
+    pub oom: bool,
+}
+
+/// Milliseconds since the Unix epoch on this machine's clock.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Reads what is known of the job; writes its attempt if it is new.
+pub async fn resume<R: Runtime>(shared: &Shared<R>) -> Result<Before, EngineError> {
+    let store = &shared.services.store;
+    let attempt = shared.plan.group.attempt.clone();
+    let known = attempts::latest(store.read(), &attempt.job).await?.filter(|row| row.number == attempt.number);
+    let Some(row) = known else {
+        begin_attempt(shared, attempt).await?;
+        return Ok(Before { remaining: shared.plan.timeout, ..Before::default() });
+    };
+    let rows = steps::list(store.read(), &attempt).await?;
+    let containers = containers::list(store.read(), &attempt).await?;
+    shared.restore(rows.iter().map(known_step).collect(), &containers);
+    let spent = now_ms().saturating_sub(row.anchor_ms).max(0);
+    let left = u64::try_from(row.budget_ms.saturating_sub(spent)).unwrap_or(0);
+    Ok(Before {
+        steps: u32::try_from(rows.iter().filter(|row| row.number > 0).count()).unwrap_or(u32::MAX),
+        ran: rows.iter().any(|row| row.number == 0),
+        remaining: Duration::from_millis(left),
+    })
+}
+
+/// What of a row is needed when its step is met again.
+fn known_step(row: &StepRow) -> (String, KnownStep) {
+    let oom = row.cause.as_deref() == Some("oom");
+    let ended = row.finished_ms.map(|_| Ended { exit_code: row.exit_code.unwrap_or(-1), signal: row.signal, oom });
+    (row.step_id.clone(), KnownStep { number: row.number, ended })
+}
+
+/// A step from before a restart.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownStep {
+    /// Its number.
+    pub number: u32,
+    /// How it ended, if it did.
+    pub ended: Option<Ended>,
+}
+
+/// Steps from before a restart, by id.
+pub type KnownSteps = HashMap<String, KnownStep>;
+
+async fn begin_attempt<R: Runtime>(shared: &Shared<R>, id: AttemptId) -> Result<(), EngineError> {
+    let nonce = shared.plan.group.nonce.clone();
+    let budget_ms = i64::try_from(shared.plan.timeout.as_millis()).unwrap_or(i64::MAX);
+    let row = attempts::NewAttempt { id: id.clone(), nonce, budget_ms, started_ms: now_ms() };
+    let runner = shared.plan.runner.step_id;
+    let specs = shared.plan.group.containers.clone();
+    let write = shared.services.store.write(move |tx| {
+        Box::pin(async move {
+            attempts::insert(tx, &row).await?;
+            attempts::set_coordinator_step(tx, &id, &runner).await?;
+            for spec in &specs {
+                containers::insert(tx, &id, &spec.name, spec.role, &image_text(spec)).await?;
+            }
+            Ok(())
+        })
+    });
+    Ok(write.await?)
+}
+
+fn image_text(spec: &ContainerSpec) -> String {
+    serde_json::to_string(&spec.image).unwrap_or_default()
+}
+
+/// Writes that a container was added for an image.
+pub async fn container_added<R: Runtime>(
+    shared: &Shared<R>,
+    image: &str,
+    spec: &ContainerSpec,
+) -> Result<(), EngineError> {
+    let (id, name, image) = (shared.plan.group.attempt.clone(), spec.name.clone(), image.to_owned());
+    let write = shared.services.store.write(move |tx| {
+        Box::pin(async move { containers::insert(tx, &id, &name, Role::Worker, &image).await })
+    });
+    Ok(write.await?)
+}
+
+/// Writes a status that is not final.
+pub async fn set_status<R: Runtime>(shared: &Shared<R>, status: JobStatus) -> Result<(), EngineError> {
+    let id = shared.plan.group.attempt.clone();
+    let write = shared.services.store.write(move |tx| {
+        Box::pin(async move {
+            let at = now_ms();
+            jobs::advance(tx, &id.job, status, at).await?;
+            attempts::set_status(tx, &id, status, at).await
+        })
+    });
+    write.await?;
+    failpoint(match status {
+        JobStatus::Scheduling => "job-scheduling",
+        _ => "job-running",
+    });
+    Ok(())
+}
+
+/// Writes the verdict. The first one stands.
+pub async fn finish<R: Runtime>(shared: &Shared<R>, verdict: &Verdict) -> Result<(), EngineError> {
+    failpoint("before-verdict");
+    let (id, verdict) = (shared.plan.group.attempt.clone(), verdict.clone());
+    let write = shared.services.store.write(move |tx| {
+        Box::pin(async move {
+            let at = now_ms();
+            jobs::finish(tx, &id.job, verdict.status, verdict.reason.as_ref(), at).await?;
+            attempts::set_status(tx, &id, verdict.status, at).await
+        })
+    });
+    write.await?;
+    failpoint("after-verdict");
+    Ok(())
+}
+
+/// Writes what was tried to reach. The runtime tells its list from the first entry on; `seq` is the place in it.
+pub async fn egress<R: Runtime>(shared: &Shared<R>, seq: u64, event: &EgressEvent) -> Result<(), EngineError> {
+    let (id, event) = (shared.plan.group.attempt.clone(), event.clone());
+    let write = shared
+        .services
+        .store
+        .write(move |tx| Box::pin(async move { egress_rows::append(tx, &id, seq, &event).await }));
+    Ok(write.await?)
+}
+
+/// Writes a step's row, or finds it, and opens its log.
+pub async fn begin_step<R: Runtime>(shared: &Shared<R>, step: NewStep) -> Result<StepRecord, EngineError> {
+    let known = shared.known(step.id);
+    let is_new = known.is_none();
+    let number = known.map_or_else(|| if step.is_runner { 0 } else { shared.next_number() }, |known| known.number);
+    let key = StepKey { attempt: shared.plan.group.attempt.clone(), number };
+    if is_new {
+        failpoint("before-step-row");
+        insert_step(shared, key.clone(), &step).await?;
+        failpoint("after-step-row");
+    }
+    let log = shared.services.logs.open(&shared.services.store, &key, &shared.masks).await?;
+    Ok(StepRecord { number, is_new, check: step.check, ended: known.and_then(|known| known.ended), log, key })
+}
+
+async fn insert_step<R: Runtime>(shared: &Shared<R>, key: StepKey, step: &NewStep) -> Result<(), EngineError> {
+    let group: Vec<String> = step.group.iter().map(|name| shared.mask(name)).collect();
+    let row = steps::NewStep {
+        key,
+        id: step.id,
+        spec_hash: step.spec_hash.clone(),
+        name: shared.mask(&step.name),
+        group_path: serde_json::to_string(&group).unwrap_or_else(|_| "[]".to_owned()),
+        container: step.container.clone(),
+        image: step.image.clone(),
+        checked: step.check,
+        r#try: step.attempt.0,
+        tries: step.attempt.1,
+        location: step.location.clone(),
+        started_ms: now_ms(),
+    };
+    Ok(shared.services.store.write(move |tx| Box::pin(async move { steps::insert(tx, &row).await })).await?)
+}
+
+/// Writes a step's end in one transaction with its log's last commit (docs/protocol.md, rule 4).
+pub async fn end_step<R: Runtime>(
+    shared: &Shared<R>,
+    record: StepRecord,
+    end: &End,
+    message: Option<&str>,
+) -> Result<(), EngineError> {
+    failpoint("before-step-end");
+    let row = StepEnd {
+        status: status_of(end),
+        cause: if end.oom { "oom".to_owned() } else { end.cause().as_str_name().to_ascii_lowercase() },
+        exit_code: Some(end.exit_code),
+        signal: (end.signal != 0).then_some(end.signal),
+        message: message.map(str::to_owned),
+        finished_ms: now_ms(),
+        duration_ms: i64::try_from(end.duration_ms).unwrap_or(i64::MAX),
+        bytes: end.bytes,
+        sha256: end.sha256.to_vec(),
+    };
+    close(shared, record, row).await?;
+    failpoint("after-step-end");
+    Ok(())
+}
+
+/// Writes that a step was lost: what was received stays, and the log says that more may be missing.
+pub async fn lose_step<R: Runtime>(
+    shared: &Shared<R>,
+    mut record: StepRecord,
+    message: &str,
+) -> Result<(), EngineError> {
+    record.log.mark_gap(u64::try_from(now_ms()).unwrap_or(0), None)?;
+    let row = StepEnd {
+        status: "infra",
+        cause: "lost".to_owned(),
+        exit_code: None,
+        signal: None,
+        message: Some(message.to_owned()),
+        finished_ms: now_ms(),
+        duration_ms: 0,
+        bytes: record.log.received(),
+        sha256: Vec::new(),
+    };
+    close(shared, record, row).await
+}
+
+async fn close<R: Runtime>(shared: &Shared<R>, record: StepRecord, row: StepEnd) -> Result<(), EngineError> {
+    let StepRecord { key, mut log, .. } = record;
+    let last = log.seal().await?;
+    let write = shared.services.store.write(move |tx| {
+        Box::pin(async move { steps::end(tx, &key, &row, Some(&last)).await.map(drop) })
+    });
+    Ok(write.await?)
+}
+
+fn status_of(end: &End) -> &'static str {
+    match end.cause() {
+        EndCause::Exited if end.exit_code == 0 => "success",
+        EndCause::Exited | EndCause::NotStarted => "failure",
+        EndCause::TimedOut => "timeout",
+        EndCause::Stopped => "cancelled",
+        EndCause::Orphaned | EndCause::MasterAway | EndCause::Evicted | EndCause::Unspecified => "infra",
+    }
+}

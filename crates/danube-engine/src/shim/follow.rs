@@ -1,0 +1,171 @@
+//! Following a step to its end: chunks become durable log, then are acknowledged. Over any number of cuts the log gets
+//! each byte once, and the step's record must agree with what was received (docs/protocol.md, rules 2 to 4).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use danube_core::id::StepId;
+use danube_proto::limits::CHUNK_BYTES;
+use danube_proto::v1::attach_reply::Of;
+use danube_proto::v1::{AttachRequest, Chunk, End};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Code, Status};
+
+use super::link::{CallFailed, Client, Gone, Link, is_connection};
+use crate::failpoint::failpoint;
+use crate::logs::{LogError, StepLog};
+
+/// Received bytes are made durable at least this often, so that a reader of the committed log is never far behind.
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
+/// And after so many bytes, so that the shim's spool stays far from full.
+const COMMIT_BYTES: u64 = 8 * 1024 * 1024;
+/// So often in a row may a peer break the protocol before it is not believed any more.
+const STRIKES: u32 = 3;
+
+/// Why a step could not be followed to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// Its container is gone.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// The shim refuses to tell of it.
+    #[error("the shim refused: {0}")]
+    Refused(Status),
+    /// What the shim says cannot be true.
+    #[error("{0}")]
+    Untrue(String),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Follows a step; when this returns, its whole output is durable and `End` agrees with it. The last commit is left to
+/// the caller, who writes it in one transaction with the step's end.
+///
+/// # Errors
+/// When the container is gone, the shim lies, or the log cannot be written.
+pub async fn follow(link: &Link, id: StepId, log: &mut StepLog) -> Result<End, FollowError> {
+    let mut strikes = 0;
+    loop {
+        let (generation, client) = link.client().await?;
+        match attached(client, id, log).await {
+            Ok(end) => return Ok(end),
+            Err(Cut::Connection) => strikes = 0,
+            Err(Cut::Broken(why)) if strikes + 1 < STRIKES => {
+                tracing::warn!(step = %id, why, "the shim broke the protocol; attaching again");
+                strikes += 1;
+            }
+            Err(Cut::Broken(why)) => return Err(FollowError::Untrue(format!("protocol: {why}"))),
+            Err(Cut::Final(error)) => return Err(error),
+        }
+        link.lost(generation).await;
+    }
+}
+
+/// Tells the shim that the step's end is durable and answered, so that it may drop what it captured.
+pub async fn release(link: &Link, id: StepId, offset: u64) {
+    let request = move || AttachRequest { step_id: id_bytes(id), offset, release: true };
+    let _ = link
+        .call(move |mut client| async move {
+            let mut replies = client.attach(tokio_stream::once(request())).await?.into_inner();
+            while replies.message().await?.is_some() {}
+            Ok(tonic::Response::new(()))
+        })
+        .await;
+}
+
+/// Why one connection's attach ended.
+enum Cut {
+    Connection,
+    Broken(&'static str),
+    Final(FollowError),
+}
+
+impl From<LogError> for Cut {
+    fn from(error: LogError) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl From<Status> for Cut {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            _ if is_connection(&status) => Self::Connection,
+            Code::OutOfRange => Self::Final(FollowError::Untrue("the shim no longer has output that was never acknowledged".into())),
+            _ => Self::Final(FollowError::Refused(status)),
+        }
+    }
+}
+
+fn id_bytes(id: StepId) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+/// Reads one attach to its end.
+async fn attached(mut client: Client, id: StepId, log: &mut StepLog) -> Result<End, Cut> {
+    let (acks, requests) = mpsc::unbounded_channel();
+    let _ = acks.send(AttachRequest { step_id: id_bytes(id), offset: log.received(), release: false });
+    let mut replies = client.attach(UnboundedReceiverStream::new(requests)).await?.into_inner();
+    let mut due: Option<Instant> = None;
+    loop {
+        let reply = tokio::select! {
+            reply = replies.message() => reply?.ok_or(Cut::Connection)?,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                commit(log, &acks).await?;
+                due = None;
+                continue;
+            }
+        };
+        match reply.of.ok_or(Cut::Broken("an empty reply"))? {
+            Of::End(end) => return ended(log, end),
+            Of::Chunk(chunk) => append(log, chunk)?,
+        }
+        if log.uncommitted() >= COMMIT_BYTES {
+            commit(log, &acks).await?;
+            due = None;
+        } else {
+            due.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
+        }
+    }
+}
+
+async fn commit(log: &mut StepLog, acks: &mpsc::UnboundedSender<AttachRequest>) -> Result<(), Cut> {
+    let offset = log.commit().await?;
+    let _ = acks.send(AttachRequest { step_id: Bytes::new(), offset, release: false });
+    Ok(())
+}
+
+fn append(log: &mut StepLog, chunk: Chunk) -> Result<(), Cut> {
+    let sound = (1..=CHUNK_BYTES).contains(&chunk.data.len()) && (1..=2).contains(&chunk.stream);
+    if !sound {
+        return Err(Cut::Broken("a chunk of a wrong size or stream"));
+    }
+    if chunk.offset != log.received() {
+        return Err(Cut::Broken("a chunk at another offset than the next"));
+    }
+    // The bound was checked above.
+    let stream = if chunk.stream == 2 { 2 } else { 1 };
+    log.append(stream, chunk.at_ms, &chunk.data)?;
+    failpoint("step-output");
+    Ok(())
+}
+
+fn ended(log: &mut StepLog, end: End) -> Result<End, Cut> {
+    match log.check_end(end.bytes, &end.sha256) {
+        Ok(()) => Ok(end),
+        Err(differs @ LogError::Differs { .. }) => Err(Cut::Final(FollowError::Untrue(differs.to_string()))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+
+impl From<CallFailed> for FollowError {
+    fn from(failed: CallFailed) -> Self {
+        match failed {
+            CallFailed::Gone(gone) => Self::Gone(gone),
+            CallFailed::Refused(status) => Self::Refused(status),
+        }
+    }
+}
