@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn malformed_records_are_errors() {
         for text in
-            [&b"5"[..], b"99 path=a\n", b"0 path=a\n", b"10 path=a\n", b"9 size=x\n", b"30 size=99999999999999999999\n"]
+            [&b"5"[..], b"99 path=a\n", b"0 path=a\n", b"11 path=a\n", b"9 size=x\n", b"30 size=99999999999999999999\n"]
         {
             assert!(read(text).is_err(), "{text:?}");
         }

@@ -47,6 +47,9 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 
 fn tar(path: &Path, limits: &Limits) -> Result<ResolvedImage> {
     let compression = compression(path)?;
+    if whole_file(path, compression, Digest::of(b""))?.blob.size == 0 {
+        return Err(not_a_tar(path, &ImageError::BadTar("it is empty".to_owned())));
+    }
     if compression != Compression::None {
         refuse_compressed_archive(path, compression, limits)?;
         return root_file_system(path, compression);

@@ -79,12 +79,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Owner ids as the kernel takes them; checked to be small before.
-    fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
-        let id = |id: u64| u32::try_from(id).unwrap_or(0);
-        (Some(Uid::from_raw(id(entry.uid))), Some(Gid::from_raw(id(entry.gid))))
-    }
-
     fn root(&mut self, entry: &Entry) -> Result<()> {
         if entry.kind != Kind::Directory {
             return Err(refuse(&entry.path, "the image's root can only be a directory"));
@@ -94,8 +88,7 @@ impl<'a> Writer<'a> {
 
     fn finish_directory(&mut self, directory: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
         if self.ownership == Ownership::Mapped {
-            let (uid, gid) = Self::owner(entry);
-            fs::fchown(directory, uid, gid)?;
+            change_owner(entry, |uid, gid| fs::fchown(directory, uid, gid))?;
         }
         self.directories.remember(directory, Some((entry.mode, entry.mtime)))
     }
@@ -126,8 +119,7 @@ impl<'a> Writer<'a> {
     fn finish_file(&self, file: &File, entry: &Entry) -> io::Result<()> {
         let mode = match self.ownership {
             Ownership::Mapped => {
-                let (uid, gid) = Self::owner(entry);
-                fs::fchown(file, uid, gid)?;
+                change_owner(entry, |uid, gid| fs::fchown(file, uid, gid))?;
                 entry.mode
             }
             Ownership::Single => entry.mode & 0o1777,
@@ -145,8 +137,8 @@ impl<'a> Writer<'a> {
         let removed = target.make_way()?;
         fs::symlinkat(entry.link.as_slice(), parent, name).map_err(|errno| target.failed(errno))?;
         if self.ownership == Ownership::Mapped {
-            let (uid, gid) = Self::owner(entry);
-            fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| target.failed(errno))?;
+            change_owner(entry, |uid, gid| fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))
+                .map_err(|source| write_error(&entry.path, source))?;
         }
         fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| target.failed(errno))?;
@@ -179,6 +171,22 @@ impl<'a> Writer<'a> {
         fs::linkat(to_parent, to_name, target.parent, target.name, AtFlags::empty())
             .map_err(|errno| target.failed(errno))?;
         Ok(removed)
+    }
+}
+
+/// Gives something to the entry's owner, whose ids were checked to be small before.
+fn change_owner(
+    entry: &Entry,
+    change: impl FnOnce(Option<Uid>, Option<Gid>) -> rustix::io::Result<()>,
+) -> io::Result<()> {
+    let id = |id: u64| u32::try_from(id).unwrap_or(u32::MAX - 1);
+    match change(Some(Uid::from_raw(id(entry.uid))), Some(Gid::from_raw(id(entry.gid)))) {
+        // The kernel's word for an id that the user namespace does not have.
+        Err(Errno::INVAL) => {
+            let why = format!("its owner {}:{} is not mapped into this user namespace", entry.uid, entry.gid);
+            Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+        }
+        changed => Ok(changed?),
     }
 }
 

@@ -1,0 +1,13 @@
+//! Images: what is accepted, what is refused, and that nothing outside is ever touched.
+#![allow(missing_docs)]
+
+mod builder;
+mod hostile;
+mod keeping;
+mod layers;
+mod ownership;
+mod random;
+mod sources;
+mod tars;
+mod users;
+mod world;
