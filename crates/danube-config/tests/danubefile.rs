@@ -147,12 +147,19 @@ fn one_function_at_the_top_level_and_callable() {
         "class A:\n    @pipeline\n    def a(self): pass\n",
         "@pipeline\nasync def a(): pass\n",
         "@pipeline\ndef a(env): pass\n",
+        "@pipeline(params={'env': 'dev'})\ndef a(env, /, *, evn): pass\n",
         "x = 1\n",
         "",
     ];
     let all: Vec<String> = cases.iter().map(|case| errors(format!("{HEAD}{case}"))).collect();
     assert_snapshot!(all.join("\n\n"));
     assert_snapshot!(errors("@pipeline\ndef build(): pass\n"));
+}
+
+#[test]
+fn parameters_may_be_the_functions_arguments() {
+    let file = good(&format!("{HEAD}@pipeline(params={{'env': 'dev'}})\ndef build(env, *rest, n=1, **more): pass\n"));
+    assert!(file.params.contains_key("env"));
 }
 
 #[test]

@@ -97,6 +97,10 @@ pub(super) fn read(body: &[Stmt], report: &mut Report<'_>) -> Option<Danubefile>
     if let Expr::Call(call) = &found.decorator.expression {
         arguments(&call.arguments, &mut file, report);
     }
+    // Parameters that could not be read would be told as missing.
+    if report.is_clean() {
+        function_arguments(function, &file, report);
+    }
     Some(file)
 }
 
@@ -197,13 +201,26 @@ fn callable<'a>(found: &Found<'a>, top_level: bool) -> Result<&'a StmtFunctionDe
             "write `def`; for steps at the same time there is `step.parallel`",
         ));
     }
-    match function.parameters.iter().find(|parameter| parameter.default().is_none() && !parameter.is_variadic()) {
-        Some(parameter) => Err(Wrong::new(
-            parameter.range(),
-            "the pipeline's function is called without arguments",
-            "read parameters from `ctx.params`",
-        )),
-        None => Ok(function),
+    Ok(function)
+}
+
+/// Every argument without a default must be a parameter of the pipeline: the runner gives those by name, and no others.
+fn function_arguments(function: &StmtFunctionDef, file: &Danubefile, report: &mut Report<'_>) {
+    let by_position = function.parameters.posonlyargs.iter().map(|argument| (argument, true));
+    let by_name =
+        function.parameters.args.iter().chain(&function.parameters.kwonlyargs).map(|argument| (argument, false));
+    for (argument, positional) in by_position.chain(by_name).filter(|(argument, _)| argument.default.is_none()) {
+        let name = shown(argument.name().as_str());
+        if positional {
+            let message = format!("the argument `{name}` is given by name");
+            report.wrong(Wrong::new(argument.range(), message, "remove the `/`"));
+        } else if !file.params.contains_key(argument.name().as_str()) {
+            let message = format!("the pipeline has no parameter `{name}` to give to its function");
+            let help = format!(
+                "add it to the decorator, for example params={{\"{name}\": \"default\"}}, or give the argument a default"
+            );
+            report.wrong(Wrong::new(argument.range(), message, help));
+        }
     }
 }
 

@@ -58,6 +58,11 @@ impl<'s> Report<'s> {
         result.map_err(|wrong| self.wrong(wrong)).ok()
     }
 
+    /// Whether no mistake was noted yet.
+    pub(super) fn is_clean(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// `value` if there was no mistake.
     pub(super) fn into_result<T>(self, value: T) -> Result<T, Diagnostics> {
         if self.found.is_empty() { Ok(value) } else { Err(Diagnostics::sorted(self.found)) }
