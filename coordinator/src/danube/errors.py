@@ -1,0 +1,137 @@
+"""Everything that Danube raises.
+
+All but two are a `DanubeError`. `JobCancelled` and `JobTimeout` are not even an `Exception`, so that an
+`except Exception` in a danubefile cannot keep a job alive that must end.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from danube._result import StepResult
+
+
+class DanubeError(Exception):
+    """Anything that went wrong, but the end of the job itself.
+
+    Example:
+        try:
+            step.run("make publish")
+        except DanubeError as error:
+            print(f"not published: {error}")
+    """
+
+
+class NotInJob(DanubeError):
+    """A step, a secret or `ctx` was asked for outside of a job. Run the danubefile with `danube run`."""
+
+
+class UsageError(DanubeError):
+    """Danube refused a call for what it asks, for example a working directory outside of the workspace.
+
+    What the SDK itself can tell is wrong with an argument is a `TypeError` or a `ValueError` instead.
+    """
+
+
+class MasterUnavailable(DanubeError):
+    """The call could not be sent, or its connection ended without an answer. The job's container is ending."""
+
+
+class InfraError(DanubeError):
+    """Danube or the machine failed, not the step. `retries=` of `step.run` tries again."""
+
+
+class ImageUnavailable(DanubeError):
+    """The image of a step is not known or cannot be had.
+
+    Example:
+        try:
+            step.run("make", image=f"builder:{ctx.branch}")
+        except ImageUnavailable:
+            step.run("make", image="builder:main")
+    """
+
+
+class SecretNotFound(DanubeError):
+    """There is no secret of this name, or it is not for this job.
+
+    Example:
+        try:
+            token = secrets.get("RELEASE_TOKEN")
+        except SecretNotFound:
+            print("no RELEASE_TOKEN: nothing will be released")
+    """
+
+
+class StepError(DanubeError):
+    """Something about one step.
+
+    Attributes:
+        name: The step's name, as in the log.
+        number: The step's number in the job, as in the log.
+        result: What is known of its end.
+        location: The line of the danubefile that asked for it, such as `danubefile.py:12`, if known.
+    """
+
+    name: str
+    number: int
+    result: StepResult
+    location: str | None
+
+    def __init__(
+        self, message: str, *, name: str, number: int, result: StepResult, location: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.number = number
+        self.result = result
+        self.location = location
+
+
+class StepFailed(StepError):
+    """A step ended with another exit code than 0, or could not be started, and was not asked for with `check=False`.
+
+    Example:
+        try:
+            step.run("make test", capture=True)
+        except StepFailed as failure:
+            print(failure.result.exit_code, failure.result.stdout)
+            raise
+    """
+
+
+class StepTimeout(StepFailed):
+    """A step took longer than its own `timeout=` and was ended. Raised with `check=False` too."""
+
+
+class StepStopped(StepError):
+    """A step was stopped by somebody else: by `step.parallel` after another call failed, or because the job ends."""
+
+
+class StepLost(StepError, InfraError):
+    """A step's container vanished, or the record of its end cannot be trusted. It may or may not have done its work."""
+
+
+class CaptureTooLarge(StepError):
+    """A step with `capture=True` succeeded but wrote more than can be captured (1 MiB of each stream).
+
+    `result` has the beginning. Write the output to a file of the workspace instead, or let the step cut it.
+    """
+
+
+class JobCancelled(BaseException):
+    """Somebody cancelled the job. Raised once, in the main thread, wherever the danubefile is at that moment.
+
+    `finally` and `except` may still run steps for the pipeline's `cleanup_timeout`.
+
+    Example:
+        try:
+            step.run("./deploy")
+        except JobCancelled:
+            step.run("./deploy --undo")
+            raise
+    """
+
+
+class JobTimeout(BaseException):
+    """The job's `timeout` is over. Raised as `JobCancelled` is, and leaves the same time for cleaning up."""
