@@ -17,7 +17,7 @@ use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::index::{DANUBE, HEADER, Record, SIZE, count_lines};
+use super::index::{DANUBE, HEADER, Record, count_lines};
 use super::{LogDir, LogError, LogReader, LogTail};
 
 /// A step's log, open for writing.
@@ -267,7 +267,7 @@ impl Output {
         let file = file.map_err(LogError::io("open", &path))?;
         let found = file.metadata().map_err(LogError::io("read", &path))?.len();
         let output = Self { path, file: Arc::new(file), len, unwritten: Vec::new() };
-        if found < len || len % SIZE as u64 != 0 && output.path.extension().is_some_and(|suffix| suffix == "idx") {
+        if found < len {
             return Err(output.damaged(&format!("it has {found} bytes, {len} were made durable")));
         }
         output.file.set_len(len).map_err(LogError::io("cut", &output.path))?;
