@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, Match, MatchKind, StartKind};
 
 mod forms;
+mod skip;
 
 /// What stands in the place of a secret.
 pub const REPLACEMENT: &[u8] = b"***";
@@ -24,7 +25,7 @@ pub const SHORTEST: usize = 8;
 /// A longer secret would make the tables too large; it belongs in a file the step fetches itself.
 pub const LONGEST: usize = 64 * 1024;
 /// Up to so many bytes of forms the search is a table look-up per byte; above, a smaller and slower machine.
-const TABLE_BYTES: usize = 32 * 1024;
+const TABLE_BYTES: usize = 16 * 1024;
 
 /// A secret's value with its name. Never printed; overwritten, as far as safe code can, when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,8 +74,9 @@ pub struct Masker {
     held: Vec<u8>,
 }
 
-/// The two machines: one finds forms, the other tells how much of a text's end may be the beginning of one.
+/// The two machines, behind a table that skips most of a text: one finds forms, the other tells how much of a text's end may be the beginning of one.
 struct Search {
+    skips: skip::Skips,
     finder: AhoCorasick,
     prefixes: NFA,
     /// How many bytes of a form each state of `prefixes` stands for.
@@ -232,12 +234,20 @@ impl Search {
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .kind(Some(kind))
+            .start_kind(StartKind::Both)
+            .prefilter(false)
             .build(forms)
             .map_err(tables)?;
         let proper: Vec<&[u8]> = forms.iter().map(|form| &form[..form.len() - 1]).collect();
         let prefixes = NFA::builder().match_kind(MatchKind::Standard).build(&proper).map_err(tables)?;
         let depths = depths(&prefixes, &proper);
-        Ok(Self { finder, prefixes, depths, longest_prefix: proper.iter().map(|p| p.len()).max().unwrap_or(0) })
+        Ok(Self {
+            skips: skip::Skips::new(forms),
+            finder,
+            prefixes,
+            depths,
+            longest_prefix: proper.iter().map(|p| p.len()).max().unwrap_or(0),
+        })
     }
 
     /// Masks what of `text` can be given out, and says how many of its bytes those are.
@@ -246,11 +256,8 @@ impl Search {
     /// would begin in the tail.
     fn mask(&self, text: &[u8], out: &mut Vec<u8>) -> usize {
         let mut tail = self.open_tail(text, 0);
-        let mut done = 0;
-        for found in self.finder.find_iter(text) {
-            if found.start() >= tail {
-                break;
-            }
+        let (mut done, mut tries) = (0, self.tries(text));
+        while let Some(found) = self.find(text, done, &mut tries).filter(|found| found.start() < tail) {
             out.extend_from_slice(&text[done..found.start()]);
             out.extend_from_slice(REPLACEMENT);
             done = found.end();
@@ -264,13 +271,34 @@ impl Search {
 
     /// Masks all of `text`: nothing follows it.
     fn mask_to_end(&self, text: &[u8], out: &mut Vec<u8>) {
-        let mut done = 0;
-        for found in self.finder.find_iter(text) {
+        let (mut done, mut tries) = (0, self.tries(text));
+        while let Some(found) = self.find(text, done, &mut tries) {
             out.extend_from_slice(&text[done..found.start()]);
             out.extend_from_slice(REPLACEMENT);
             done = found.end();
         }
         out.extend_from_slice(&text[done..]);
+    }
+
+    /// The first form at or after `from`, and of those that begin there the longest.
+    fn find(&self, text: &[u8], from: usize, tries: &mut usize) -> Option<Match> {
+        let mut at = from;
+        while *tries > 0 {
+            at = self.skips.candidate(text, at)?;
+            *tries -= 1;
+            let here = Input::new(text).range(at..).anchored(Anchored::Yes);
+            if let Some(found) = self.finder.find(here) {
+                return Some(found);
+            }
+            at += 1;
+        }
+        self.finder.find(Input::new(text).range(at..))
+    }
+
+    /// How often a form may be looked for at a candidate before the whole rest is searched byte by byte, which is
+    /// slower but takes the same time for every text: a step must not slow the master by output made for it.
+    fn tries(&self, text: &[u8]) -> usize {
+        64 + text.len() / (self.longest_prefix + 1)
     }
 
     /// Where the longest suffix of `text[from..]` begins that is a proper prefix of a form.

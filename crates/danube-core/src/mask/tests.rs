@@ -215,6 +215,16 @@ fn a_secret_of_64_kib_is_hidden() {
     assert_eq!(out, REPLACEMENT);
 }
 
+#[test]
+fn output_full_of_beginnings_is_masked_alike() {
+    let text = ["hunter2-hunterX".repeat(2000), "hunter2-hunter2 hunter2-".into()].concat();
+    let left = ["hunter2-hunterX".repeat(2000), "*** hunter2-".into()].concat();
+    let set = set(&[b"hunter2-hunter2"]);
+    let search = set.search.as_ref().unwrap();
+    assert!(search.tries(text.as_bytes()) < 2000, "else this does not reach the slower search");
+    assert!(set.mask_text(&text) == left);
+}
+
 /// For any secrets, any text and any cuts: no form is left, and the cuts do not show.
 #[test]
 fn however_a_text_is_cut_it_is_masked_alike() {
