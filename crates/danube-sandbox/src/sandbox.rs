@@ -20,6 +20,7 @@ use crate::group::cleanup;
 use crate::group::folder::{self, GroupFolder};
 use crate::group::follow::{self, Events, Monitor};
 use crate::group::record::{self, Assignment, Traces};
+use crate::ids::Tier;
 use crate::monitor;
 
 /// How long a monitor may take to kill its containers before it is killed itself.
@@ -130,9 +131,15 @@ impl Sandbox {
     }
 
     async fn remove_folder(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
-        if remove_directory(folder).is_ok() {
-            return Ok(());
+        let traces = record::read::<Traces>(&folder.traces())?;
+        if traces.is_some_and(|traces| traces.ids.tier == Tier::Subuid) {
+            self.sweep(folder).await?;
         }
+        remove_directory(folder)
+    }
+
+    /// Has a process with the tenants' ids remove what they wrote. Root needs none, and a single id is the caller's own.
+    async fn sweep(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
         let mut sweep = self.monitor_command()?;
         sweep.arg(monitor::SWEEP).arg(folder.path()).stdin(Stdio::null());
         let output = tokio::task::spawn_blocking(move || sweep.output()).await;
@@ -140,7 +147,7 @@ impl Sandbox {
         if !output.status.success() {
             return Err(SandboxError::Reported(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
         }
-        remove_directory(folder)
+        Ok(())
     }
 
     fn found(&self) -> Result<Vec<FoundGroup>, SandboxError> {

@@ -3,6 +3,7 @@
 //! runs no tenant code, and dies with the monitor.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Pid, Signal};
@@ -10,6 +11,8 @@ use rustix::thread::UnshareFlags;
 
 use crate::egress::{self, EgressSockets};
 use crate::error::{Doing, SandboxError};
+use crate::group::cleanup;
+use crate::group::folder::GroupFolder;
 use crate::ids::{Ids, map_text};
 use crate::inside::{self, Entrance, LaunchFds};
 use crate::plan::ContainerPlan;
@@ -17,13 +20,12 @@ use crate::sys::{self, Fork, MountLimits};
 use wire::{Order, Reply};
 
 mod own;
-pub mod sweep;
 pub mod wire;
 
 /// What the keeper must know before the monitor's first order.
 pub struct Setup {
-    /// The shim that every container executes.
-    pub shim: std::path::PathBuf,
+    /// The shim that every container executes; none for a keeper that makes no container.
+    pub shim: Option<PathBuf>,
     /// The ports to listen on in the group's own network; none for the host's network.
     pub ports: Option<Vec<u16>>,
 }
@@ -72,11 +74,15 @@ fn unshare(own_network: bool) -> Result<(), SandboxError> {
 
 /// Cuts the mounts off from the host's and opens the shim through a read-only mount of its own, so that nobody
 /// who gets hold of the running program can write to its file.
-fn prepare(setup: &Setup) -> Result<OwnedFd, SandboxError> {
+fn prepare(setup: &Setup) -> Result<Option<OwnedFd>, SandboxError> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).doing(|| "make the job's mounts private")?;
-    let said = || format!("open the shim {}", setup.shim.display());
-    let shim = inside::clone_tree(&setup.shim).doing(said)?;
+    setup.shim.as_deref().map(open_shim).transpose()
+}
+
+fn open_shim(path: &Path) -> Result<OwnedFd, SandboxError> {
+    let said = || format!("open the shim {}", path.display());
+    let shim = inside::clone_tree(path).doing(said)?;
     sys::limit_mounts(&shim, MountLimits { read_only: true, no_devices: true, no_exec: false }).doing(said)?;
     Ok(shim)
 }
@@ -93,13 +99,14 @@ fn open_network(ports: &[u16]) -> Result<EgressSockets, SandboxError> {
 
 struct Keeper {
     ids: Ids,
-    shim: OwnedFd,
+    shim: Option<OwnedFd>,
 }
 
 impl Keeper {
     /// Carries out one order. A failed order is answered; only a lost channel ends the keeper.
     fn obey(&self, channel: &OwnedFd, order: Order, fds: Vec<OwnedFd>) -> Result<(), SandboxError> {
         let done = match order {
+            Order::Remove(folder) => remove(&GroupFolder::at(folder)).map(|()| Reply::Done),
             Order::Own(owns) => self.own(&owns).map(|()| Reply::Done),
             Order::Launch(plan) => match self.launch(&plan, fds) {
                 Ok((pid, sync)) => {
@@ -119,13 +126,14 @@ impl Keeper {
     /// Makes the container's process. It is the monitor's child (`CLONE_PARENT`): the monitor reaps it, and the
     /// kernel kills it when the monitor dies.
     fn launch(&self, plan: &ContainerPlan, fds: Vec<OwnedFd>) -> Result<(Pid, OwnedFd), SandboxError> {
+        let Some(shim) = &self.shim else { return Err(SandboxError::Reported("this keeper has no shim".into())) };
         let fds = LaunchFds::from_received(fds)?;
         let (ours, theirs) = socket_pair()?;
         let spaces = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
         match sys::fork(spaces | libc::CLONE_NEWUTS | libc::CLONE_PARENT).doing(|| "make a container's namespaces")? {
             Fork::Child => {
                 drop(ours);
-                inside::enter(&Entrance { plan, ids: &self.ids, shim: &self.shim, sync: &theirs }, fds)
+                inside::enter(&Entrance { plan, ids: &self.ids, shim, sync: &theirs }, fds)
             }
             Fork::Parent(pid) => {
                 self.map(plan, pid)?;
@@ -142,6 +150,15 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Removes what tenants wrote; the rest of the folder is the caller's.
+fn remove(folder: &GroupFolder) -> Result<(), SandboxError> {
+    let dir = folder.open()?;
+    for name in [c"c", c"workspace", c"source"] {
+        cleanup::remove_tree(&dir, name).doing(|| format!("remove {}", folder.path().display()))?;
+    }
+    Ok(())
 }
 
 fn socket_pair() -> Result<(OwnedFd, OwnedFd), SandboxError> {

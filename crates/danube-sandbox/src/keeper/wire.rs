@@ -25,6 +25,8 @@ pub enum Order {
     Launch(Box<ContainerPlan>),
     /// Give files to a container's user.
     Own(Vec<Own>),
+    /// Remove what tenants wrote in a group's folder.
+    Remove(PathBuf),
 }
 
 /// Files to give to a user of the containers.

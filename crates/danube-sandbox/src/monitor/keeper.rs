@@ -53,6 +53,12 @@ fn settle(channel: OwnedFd, pid: Pid, setup: &Setup, id_base: u32) -> Result<Sta
     Ok(Started { channel, ids, sockets })
 }
 
+/// Gives an order without a runtime.
+pub fn ask_now(channel: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
+    wire::send(channel, order, &[]).doing(|| "order the keeper")?;
+    expect(channel, |reply| matches!(reply, Reply::Done)).map(drop)
+}
+
 fn expect(channel: &OwnedFd, wanted: impl Fn(&Reply) -> bool) -> Result<Vec<OwnedFd>, SandboxError> {
     let received = wire::receive::<Reply>(channel).doing(|| "hear from the keeper")?;
     judge(received, wanted).map(|(_, fds)| fds)

@@ -1,7 +1,5 @@
 //! From the start of the process to its runtime: session, lock, keeper.
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
@@ -50,14 +48,12 @@ fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
 }
 
 /// The engine started this process with the locked file of process ids as standard input: the lock is on the open
-/// file, so it was held before this process began and ends with it.
+/// file, so it was held before this process began and ends with it. The engine also writes the id.
 fn hold_lock() -> Result<OwnedFd, SandboxError> {
     let said = || "take the group's lock";
     let lock = std::io::stdin().as_fd().try_clone_to_owned().doing(said)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).doing(said)?;
     rustix::stdio::dup2_stdin(&null).doing(said)?;
-    let mut file = File::from(lock.try_clone().doing(said)?);
-    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).doing(said)?;
     Ok(lock)
 }
 
@@ -65,5 +61,5 @@ fn start_keeper(assignment: &Assignment) -> Result<Started, SandboxError> {
     let egress = &assignment.spec.egress;
     let own_network = egress.mode != EgressMode::Host;
     let ports = own_network.then(|| egress.ports());
-    keeper::start(&Setup { shim: assignment.config.shim.clone(), ports }, assignment.config.id_base)
+    keeper::start(&Setup { shim: Some(assignment.config.shim.clone()), ports }, assignment.config.id_base)
 }

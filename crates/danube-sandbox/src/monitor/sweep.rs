@@ -3,18 +3,30 @@
 
 use std::process::ExitCode;
 
+use crate::error::SandboxError;
 use crate::group::folder::GroupFolder;
+use crate::ids::DEFAULT_BASE;
+use crate::keeper::Setup;
+use crate::keeper::wire::Order;
+
+use super::keeper;
 
 /// Argument, before the folder, that makes the program remove a group's files.
 pub const SWEEP: &str = "--sweep";
 
 /// Removes the tenants' files of a group.
 pub fn main(folder: &GroupFolder) -> ExitCode {
-    match crate::keeper::sweep::run(folder) {
+    match sweep(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A keeper that is given no container, only this order.
+fn sweep(folder: &GroupFolder) -> Result<(), SandboxError> {
+    let started = keeper::start(&Setup { shim: None, ports: None }, DEFAULT_BASE)?;
+    keeper::ask_now(&started.channel, &Order::Remove(folder.path().to_owned()))
 }
