@@ -58,10 +58,13 @@ class Job:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
-            self._folder.cleanup()
+            self.remove()
             raise
-        self._folder.cleanup()
+        self.remove()
         return self.process.returncode, out.decode(), err.decode()
+
+    def remove(self) -> None:
+        self._folder.cleanup()
 
     def run(self) -> tuple[int, str, str]:
         self.start()
