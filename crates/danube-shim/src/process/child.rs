@@ -108,9 +108,12 @@ fn checked(stage: Stage, result: c_long) -> Step<()> {
 
 /// Rust ignores SIGPIPE, and an ignored signal stays ignored over exec.
 unsafe fn default_signals() {
+    // The kernel's own structure (handler, flags, restorer, mask): all zero means SIG_DFL.
+    let action = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL needs no handler; numbers the kernel keeps to itself are refused, harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the structure is as long as the kernel reads. The C library would refuse 32 and 33, which it keeps
+        // for itself and others may have left ignored; KILL and STOP are refused, harmlessly.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null::<u64>(), 8) };
     }
 }
 

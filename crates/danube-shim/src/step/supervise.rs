@@ -155,6 +155,8 @@ impl<'a> Supervisor<'a> {
         let kill_at = self.kill_at.unwrap_or_else(|| Instant::now() + self.grace);
         self.wait_for_the_rest(kill_at).await;
         self.kill().await;
+        // What is dead must be gone when the step's end is told.
+        self.context.reaper.reap();
         u32::try_from(left.len()).unwrap_or(u32::MAX)
     }
 
