@@ -270,6 +270,10 @@ pub mod shim_env {
     pub const OOM_FD: &str = "DANUBE_SHIM_OOM_FD";
     /// Seconds without a master after which the shim stops its steps and exits.
     pub const ORPHAN_GRACE: &str = "DANUBE_SHIM_ORPHAN_GRACE_S";
+    /// Path of the coordinator's mailbox socket, which the shim makes. The SDK's runner inherits it.
+    pub const MAILBOX: &str = "DANUBE_SOCKET";
+    /// Folder for the SDK's large scripts. The runner inherits it.
+    pub const OUTBOX: &str = "DANUBE_OUTBOX";
     /// `uid:gid` that steps run as unless told otherwise.
     pub const USER: &str = "DANUBE_SHIM_USER";
 }

@@ -20,6 +20,7 @@ pub mod steps;
 mod writer;
 
 pub use error::StoreError;
+pub use lock::is_locked;
 pub use sqlx::SqliteExecutor;
 pub use writer::{Tx, WriteFuture};
 

@@ -31,6 +31,13 @@ impl DirectoryLock {
     }
 }
 
+/// Whether some process has a data directory open just now.
+#[must_use]
+pub fn is_locked(dir: &Path) -> bool {
+    let file = OpenOptions::new().read(true).open(dir.join("danube.lock"));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 fn write_holder(file: &mut File) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;

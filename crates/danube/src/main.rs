@@ -1,1 +1,49 @@
-fn main() {}
+//! The danube binary: every command in one file that also carries the shim and the SDK.
+
+mod assets;
+mod cli;
+mod doctor;
+mod error;
+mod place;
+mod run;
+mod view;
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// The first argument by which this program becomes a job's monitor.
+const MONITOR: &str = "__monitor";
+
+fn main() -> ExitCode {
+    // A monitor makes namespaces, which needs a process that never had a second thread: it comes before everything.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().as_deref() == Some(OsStr::new(MONITOR)) {
+        return danube_sandbox::monitor::main(arguments);
+    }
+    let cli = Cli::parse();
+    start_logging(&cli);
+    let outcome = match cli.command {
+        Command::Run(arguments) => run::main(*arguments),
+        Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Version => {
+            println!("danube {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| error.report())
+}
+
+/// One subscriber, on stderr: stdout belongs to results (`DANUBE_LOG`, `DANUBE_LOG_FORMAT`).
+fn start_logging(cli: &Cli) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        cli::LogFormat::Json => builder.json().init(),
+        cli::LogFormat::Pretty => builder.init(),
+    }
+}

@@ -1,6 +1,6 @@
 //! Turns a container's specification into a plan: its root, and what every container has.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use danube_core::egress::EgressMode;
 use danube_core::runtime::{ContainerSpec, ImageSource, Role, shim_env};
@@ -16,7 +16,12 @@ use crate::keeper::wire::Own;
 pub const PIDS: u32 = 4096;
 /// The user of `host` containers where ids are many.
 const HOST_USER: (u32, u32) = (1000, 1000);
+/// The group that owns `/workspace`: the steps of every image are in it, where ids are many.
+pub const WORKSPACE_GROUP: u32 = 1000;
 const WORKSPACE: &str = "/workspace";
+/// Where the coordinator's shim listens for the SDK, and takes its large scripts.
+const MAILBOX: &str = "/danube/mailbox.sock";
+const OUTBOX: &str = "/danube/outbox";
 
 /// What an image brings, beside the container's own outfit.
 #[derive(Debug)]
@@ -75,21 +80,22 @@ impl Planner<'_> {
             nodes.extend(etc::network_files(&self.resolv_conf(), spec.name.as_str()));
         }
         // The fresh directories come first: a toolchain may lie beneath one of them.
-        let mut binds = self.fresh(&base.home, folder);
+        let mut binds = self.fresh(folder);
+        if spec.image == ImageSource::Host {
+            binds.push(Bind { source: folder.home(), target: base.home.clone(), access: Access::ReadWrite });
+        }
         binds.extend(base.binds);
         binds.extend(self.shared(spec.role));
         let pids = spec.resources.pids.unwrap_or(PIDS);
         ContainerPlan { name: spec.name.clone(), root: base.root, nodes, binds, env, user: base.user, pids }
     }
 
-    fn fresh(&self, home: &Path, folder: &ContainerFolder) -> Vec<Bind> {
-        let mut fresh = vec![
+    fn fresh(&self, folder: &ContainerFolder) -> Vec<Bind> {
+        vec![
             Bind::read_write(&folder.tmp(), "/tmp"),
             Bind::read_write(&folder.var_tmp(), "/var/tmp"),
             Bind::read_write(&self.folder.workspace(), WORKSPACE),
-        ];
-        fresh.push(Bind { source: folder.home(), target: home.into(), access: Access::ReadWrite });
-        fresh
+        ]
     }
 
     /// What the engine prepared, by role.
@@ -117,7 +123,8 @@ impl Planner<'_> {
         let assigned = &self.assignment.spec;
         let role = if spec.role == Role::Coordinator { "coordinator" } else { "worker" };
         let groups: String = base.groups.iter().map(|group| format!(",{group}")).collect();
-        let user = format!("{}:{}{groups}", base.user.0, base.user.1);
+        let shared = if self.ids.has_range() { format!(",{WORKSPACE_GROUP}") } else { String::new() };
+        let user = format!("{}:{}{groups}{shared}", base.user.0, base.user.1);
         let mut env = base.env.clone();
         env.push(format!("HOME={}", base.home.display()));
         for (name, value) in [
@@ -127,6 +134,10 @@ impl Planner<'_> {
             (shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs().to_string()),
         ] {
             env.push(format!("{name}={value}"));
+        }
+        if spec.role == Role::Coordinator {
+            env.push(format!("{}={MAILBOX}", shim_env::MAILBOX));
+            env.push(format!("{}={OUTBOX}", shim_env::OUTBOX));
         }
         env
     }

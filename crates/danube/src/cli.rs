@@ -1,0 +1,176 @@
+//! The command line: what can be typed, and the help for it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER: &str = "\
+Exit codes:
+  0    success
+  1    the job failed: a step, an exception in the danubefile, a step's timeout, out of memory
+  2    usage, configuration, or a danubefile that cannot be read
+  3    infrastructure: Danube or this machine failed, not the job
+  4    the job's timeout
+  130  cancelled
+
+Examples:
+  danube run                             run ./danubefile.py on this machine
+  danube run examples/python             run the danubefile of another folder
+  danube doctor                          say what this machine offers and lacks";
+
+/// Self-hosted CI: pipelines in plain Python.
+#[derive(Debug, Parser)]
+#[command(name = "danube", version, after_help = AFTER, max_term_width = 110)]
+pub struct Cli {
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as `danube_engine=debug`.
+    #[arg(long, env = "DANUBE_LOG", default_value = "warn", global = true, value_name = "FILTER", hide_env_values = true)]
+    pub log: String,
+    /// How to log it.
+    #[arg(long, env = "DANUBE_LOG_FORMAT", default_value = "pretty", global = true, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Everything that can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one danubefile on this machine, without a server.
+    Run(Box<RunArgs>),
+    /// Say in one line each what this machine offers, and what to do about what is missing.
+    Doctor(DoctorArgs),
+    /// Print the version.
+    Version,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  danube run                                     run ./danubefile.py
+  danube run --param env=prod --param n=3        with parameters
+  danube run --secret NPM_TOKEN                  with a secret from this environment's NPM_TOKEN
+  danube run --secret KEY=@key.pem               with a secret from a file
+  danube run --image node:22=tar:node.tar        say where an image comes from
+  danube run --egress deny                       no network at all
+  danube run --egress egress.txt                 only the names in a file
+  danube run --json | jq .                       events as lines
+  danube run --resume                            go on with a run whose danube was killed";
+
+/// Arguments of `danube run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// The folder with the danubefile.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The danubefile, relative to DIR.
+    #[arg(long, default_value = "danubefile.py", value_name = "FILE")]
+    pub file: PathBuf,
+    /// A parameter's value.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    pub params: Vec<(String, String)>,
+    /// A secret: NAME or NAME=env:VAR from this environment, NAME=@FILE from a file. Never a value.
+    #[arg(long = "secret", value_name = "NAME[=@FILE|=env:VAR]")]
+    pub secrets: Vec<String>,
+    /// Where an image comes from: host, oci:DIR[:TAG] or tar:FILE.
+    #[arg(long = "image", value_name = "NAME=SOURCE", value_parser = pair)]
+    pub images: Vec<(String, String)>,
+    /// Which names steps may reach: record (all, listed at the end), deny (none), or a file with one name per line.
+    #[arg(long, value_name = "record|deny|FILE")]
+    pub egress: Option<String>,
+    /// `host` gives steps this machine's own network, unrecorded.
+    #[arg(long, default_value = "job", value_name = "job|host")]
+    pub network: Network,
+    /// Run the commit as it is: no changed, no untracked file.
+    #[arg(long)]
+    pub clean: bool,
+    /// Keep the workspace, and say where it is.
+    #[arg(long)]
+    pub keep: bool,
+    /// Print events as JSON lines instead (docs/json.md).
+    #[arg(long)]
+    pub json: bool,
+    /// When to use colours.
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    pub color: Color,
+    /// How steps are isolated. `none` runs them as plain processes: only for a machine without user namespaces.
+    #[arg(long, default_value = "namespaces", value_name = "HOW")]
+    pub isolation: Isolation,
+    /// Do not show toolchains of your home (rustup, pyenv, nvm, …) to the `host` image.
+    #[arg(long)]
+    pub no_home_tools: bool,
+    /// Where runs, logs and images are kept.
+    #[arg(long, env = "DANUBE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Go on with an interrupted run: the last one, or the one named.
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "last")]
+    pub resume: Option<String>,
+}
+
+/// Which network steps have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// The job's own: names are allowed and recorded one by one.
+    Job,
+    /// This machine's.
+    Host,
+}
+
+/// How steps are isolated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// As much as this machine allows, and never less than user namespaces.
+    Namespaces,
+    /// Not at all.
+    None,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Arguments of `danube doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Where runs, logs and images are kept.
+    #[arg(long, env = "DANUBE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

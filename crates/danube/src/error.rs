@@ -1,0 +1,51 @@
+//! What goes wrong before or around a job: a kind, the cause, what to do, an exit code.
+
+use std::process::ExitCode;
+
+use danube_core::job::ExitClass;
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct CliError {
+    class: ExitClass,
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// The user can mend it: usage, configuration, a danubefile that cannot be read.
+    pub fn config(message: impl ToString) -> Self {
+        Self { class: ExitClass::Config, message: message.to_string(), hint: None }
+    }
+
+    /// Danube or the machine failed.
+    pub fn infra(message: impl ToString) -> Self {
+        Self { class: ExitClass::Infra, message: message.to_string(), hint: None }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints it and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("error: {}", self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(self.class.code())
+    }
+
+    /// The message alone.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Its class.
+    pub const fn class(&self) -> ExitClass {
+        self.class
+    }
+}

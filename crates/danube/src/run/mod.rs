@@ -1,0 +1,188 @@
+//! `danube run`: one danubefile on this machine, without a server. Reads what was typed, copies the checkout, runs the
+//! job on the embedded runtime by the same engine that a server has, shows it, and gives its exit code.
+
+mod interrupt;
+mod prepare;
+mod resume;
+mod secrets;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use danube_core::egress::EgressMode;
+use danube_core::job::{ExitClass, Verdict};
+use danube_engine::job::progress::Observer;
+use danube_engine::job::{Plan, Services};
+use danube_engine::logs::LogDir;
+use danube_engine::snapshot::{self, Snapshot};
+use danube_sandbox::{HomeTools, Python, Sandbox, SandboxConfig, find_python};
+use danube_store::jobs::{self, NewJob, Source};
+use danube_store::{LOGS, Store};
+
+use crate::cli::{Color, Isolation, RunArgs};
+use crate::error::CliError;
+use crate::place::{Place, RunDir};
+use crate::view::{self, Json, Terminal, View};
+use prepare::Request;
+
+/// Runs the command.
+pub fn main(arguments: RunArgs) -> Result<ExitCode, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(CliError::infra)?;
+    let class = runtime.block_on(run(&arguments))?;
+    Ok(ExitCode::from(class.code()))
+}
+
+/// A job that is ready to be run, or to be gone on with.
+struct Ready {
+    run: RunDir,
+    store: Store,
+    plan: Plan,
+    secrets: std::collections::BTreeMap<String, String>,
+    sandbox: Sandbox,
+    heading: Vec<String>,
+}
+
+async fn run(arguments: &RunArgs) -> Result<ExitClass, CliError> {
+    let started = Instant::now();
+    let place = Place::find(arguments.data_dir.as_deref())?;
+    let ready = match &arguments.resume {
+        Some(which) => resume::ready(arguments, &place, which).await?,
+        None => fresh(arguments, &place).await?,
+    };
+    let run = ready.run.clone();
+    let verdict = execute(arguments, ready, started).await?;
+    run.finished();
+    place.prune();
+    Ok(verdict.reason.map_or(ExitClass::Success, |reason| reason.kind.exit_class()))
+}
+
+async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
+    let request = prepare::read(arguments)?;
+    resume::mention_interrupted(place);
+    let run = place.new_run(prepare::new_job()?)?;
+    // Python is asked for its version, and the checkout copied, at the same time.
+    let python = tokio::task::spawn_blocking(python);
+    let snapshot = copy(arguments, &request, &run).await?;
+    let python = python.await.map_err(CliError::infra)??;
+    let plan = request.plan(&run, &python, &snapshot)?;
+    let store = Store::open(&run.dir).await.map_err(CliError::infra)?;
+    insert_job(&store, &request, &plan, &snapshot).await?;
+    let sandbox = Sandbox::new(config(arguments, place, &run, python)?);
+    let heading = heading(arguments, &request, &snapshot);
+    Ok(Ready { run, store, plan, secrets: request.secrets, sandbox, heading })
+}
+
+fn python() -> Result<Python, CliError> {
+    find_python(&std::env::var("PATH").unwrap_or_default()).map_err(CliError::infra)
+}
+
+/// The embedded runtime's set-up.
+fn config(arguments: &RunArgs, place: &Place, run: &RunDir, python: Python) -> Result<SandboxConfig, CliError> {
+    let assets = crate::assets::unpack(&place.assets())?;
+    let this = std::env::current_exe().map_err(CliError::infra)?;
+    let mut config = SandboxConfig::new(run.dir.clone(), assets.shim, vec![this, crate::MONITOR.into()]);
+    config.image_dir = place.images();
+    config.sdk = Some(assets.sdk);
+    config.python = Some(python);
+    config.isolation = match arguments.isolation {
+        Isolation::Namespaces => danube_sandbox::Isolation::Namespaces,
+        Isolation::None => danube_sandbox::Isolation::None,
+    };
+    if !arguments.no_home_tools {
+        config.tools = HomeTools::find();
+    }
+    Ok(config)
+}
+
+async fn copy(arguments: &RunArgs, request: &Request, run: &RunDir) -> Result<Snapshot, CliError> {
+    let (dir, workspace, source) = (request.dir.clone(), run.workspace(), run.source());
+    let (clean, watched) = (arguments.clean, io::stderr().is_terminal() && !arguments.json);
+    let copied = tokio::task::spawn_blocking(move || {
+        let started = Instant::now();
+        let progress = |done: u64, all: u64, bytes: u64| {
+            if watched && started.elapsed().as_secs() >= 1 && done.is_multiple_of(64) {
+                eprint!("\rcopying the checkout: {done} of {all} files, {} MiB ", bytes >> 20);
+            }
+        };
+        let request = snapshot::Request { dir: &dir, clean, workspace: &workspace, source: &source };
+        let taken = snapshot::take(&request, &progress);
+        if watched && started.elapsed().as_secs() >= 1 {
+            eprintln!();
+        }
+        taken
+    });
+    copied.await.map_err(CliError::infra)?.map_err(CliError::infra)
+}
+
+async fn insert_job(store: &Store, request: &Request, plan: &Plan, snapshot: &Snapshot) -> Result<(), CliError> {
+    let job = NewJob {
+        id: plan.group.attempt.job.clone(),
+        pipeline: plan.group.pipeline.clone(),
+        source: Source {
+            dir: Some(request.dir.to_string_lossy().into_owned()),
+            reference: snapshot.branch.clone(),
+            sha: snapshot.commit.clone(),
+            dirty: snapshot.dirty,
+        },
+        trigger: "run".to_owned(),
+        actor: Some(plan.context.actor.clone()).filter(|actor| !actor.is_empty()),
+        params: serde_json::to_string(&plan.context.params).map_err(CliError::infra)?,
+        spec: serde_json::to_string(plan).map_err(CliError::infra)?,
+        created_ms: resume::now_ms(),
+    };
+    let written = store.write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await })).await;
+    written.map(drop).map_err(CliError::infra)
+}
+
+/// What is run, in two lines.
+fn heading(arguments: &RunArgs, request: &Request, snapshot: &Snapshot) -> Vec<String> {
+    let commit = snapshot.commit.as_ref().map(|commit| commit.chars().take(10).collect::<String>());
+    let what = match (&snapshot.branch, commit) {
+        (Some(branch), Some(commit)) => format!("{branch} at {commit}"),
+        (None, Some(commit)) => commit,
+        _ => "no commit".to_owned(),
+    };
+    let dirty = if snapshot.dirty { " with uncommitted changes" } else { "" };
+    let mut lines = vec![format!("{} · {what}{dirty} · {} files", request.danubefile.name, snapshot.files)];
+    if arguments.isolation == Isolation::None {
+        lines.push("NOT ISOLATED: steps are plain processes of yours and can read and change all that you can".to_owned());
+    }
+    lines
+}
+
+/// Runs the job and shows it; interrupts cancel it.
+async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<Verdict, CliError> {
+    let mut view = view(arguments, ready.plan.group.egress.mode);
+    if let View::Terminal(terminal) = &mut view {
+        ready.heading.iter().try_for_each(|line| terminal.heading(line)).map_err(CliError::infra)?;
+    }
+    let logs = LogDir::new(ready.run.dir.join(LOGS));
+    let services = Services { runtime: Arc::new(ready.sandbox), store: ready.store.clone(), logs };
+    let (observer, progress) = Observer::new();
+    let orders = interrupt::orders().map_err(CliError::infra)?;
+    let job = danube_engine::job::run(services, ready.plan, ready.secrets, observer, orders);
+    let (verdict, shown) = tokio::join!(job, view::show(progress, &mut view));
+    let verdict = verdict.map_err(CliError::infra)?;
+    // A terminal that went away does not change how the job ended.
+    if let Ok(summary) = shown {
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let _ = view.finished(&summary, &verdict, took);
+    }
+    ready.store.close().await;
+    Ok(verdict)
+}
+
+fn view(arguments: &RunArgs, mode: EgressMode) -> View {
+    if arguments.json {
+        return View::Json(Json);
+    }
+    let colors = match arguments.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+    };
+    View::Terminal(Terminal::new(colors, mode))
+}

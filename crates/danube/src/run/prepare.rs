@@ -1,0 +1,243 @@
+//! From what was typed and what the danubefile says to a plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use danube_config::danubefile::{self, Danubefile};
+use danube_core::egress::{EgressMode, EgressPolicy, parse_rules};
+use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
+use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
+use danube_engine::job::Plan;
+use danube_engine::job::plan::Runner;
+use danube_engine::snapshot::Snapshot;
+use danube_proto::mailbox::Context;
+use danube_sandbox::plan::python::Python;
+
+use super::secrets;
+use crate::cli::{Network, RunArgs};
+use crate::error::CliError;
+use crate::place::RunDir;
+
+/// A job may take so long unless its danubefile says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// So long does a shim wait for an engine that was killed (docs/protocol.md, rule 6).
+const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
+/// What a step runs in when neither it nor the pipeline names an image.
+const DEFAULT_IMAGE: &str = "host";
+/// Where coordinators find the SDK.
+const SDK: &str = "/danube/sdk";
+
+/// Everything that was read before anything is made.
+pub struct Request {
+    /// The folder with the danubefile.
+    pub dir: PathBuf,
+    /// The danubefile, relative to it.
+    pub entry_point: String,
+    /// What it says about itself.
+    pub danubefile: Danubefile,
+    /// Parameters by name.
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, String>,
+    /// What may be reached.
+    pub egress: EgressPolicy,
+    /// Where images come from, by the name the danubefile uses.
+    pub images: BTreeMap<String, ImageSource>,
+}
+
+/// Reads and checks all that the user wrote.
+pub fn read(arguments: &RunArgs) -> Result<Request, CliError> {
+    let dir = folder(&arguments.dir)?;
+    let entry_point = arguments.file.to_string_lossy().into_owned();
+    let danubefile = read_danubefile(&dir, &arguments.file)?;
+    Ok(Request {
+        params: params(&danubefile, &arguments.params)?,
+        secrets: secrets::read(&arguments.secrets)?,
+        egress: egress(arguments, &danubefile)?,
+        images: images(arguments, &dir, &danubefile)?,
+        dir,
+        entry_point,
+        danubefile,
+    })
+}
+
+fn folder(dir: &Path) -> Result<PathBuf, CliError> {
+    let missing = |error| {
+        CliError::config(format!("{}: {error}", dir.display())).hint("name the folder that holds the danubefile")
+    };
+    let dir = dir.canonicalize().map_err(missing)?;
+    if dir.is_dir() { Ok(dir) } else { Err(missing(std::io::ErrorKind::NotADirectory.into())) }
+}
+
+fn read_danubefile(dir: &Path, file: &Path) -> Result<Danubefile, CliError> {
+    let inside = file.is_relative() && file.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !inside {
+        return Err(CliError::config(format!("--file {}: name a file within DIR", file.display())));
+    }
+    let source = std::fs::read(dir.join(file)).map_err(|error| {
+        let error = CliError::config(format!("{}: {error}", dir.join(file).display()));
+        error.hint("a danubefile is a Python file with one function under @pipeline: see examples/python/danubefile.py")
+    })?;
+    danubefile::read(&file.to_string_lossy(), &source).map_err(CliError::config)
+}
+
+fn params(
+    danubefile: &Danubefile,
+    given: &[(String, String)],
+) -> Result<serde_json::Map<String, serde_json::Value>, CliError> {
+    let values = danubefile::resolve_params(&danubefile.params, given).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        CliError::config(lines.join("\nerror: ")).hint("--param NAME=VALUE")
+    })?;
+    let values = values.into_iter().map(|(name, value)| Ok((name, serde_json::to_value(value)?)));
+    values.collect::<Result<_, serde_json::Error>>().map_err(CliError::infra)
+}
+
+fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, CliError> {
+    let enforce = |rules| EgressPolicy { mode: EgressMode::Enforce, rules };
+    if arguments.network == Network::Host {
+        return match arguments.egress {
+            None => Ok(EgressPolicy { mode: EgressMode::Host, rules: Vec::new() }),
+            Some(_) => Err(CliError::config("--egress cannot be had together with --network host")),
+        };
+    }
+    match (arguments.egress.as_deref(), &danubefile.egress) {
+        (Some("record"), _) | (None, None) => Ok(EgressPolicy { mode: EgressMode::Record, rules: Vec::new() }),
+        (Some("deny"), _) => Ok(enforce(Vec::new())),
+        (None, Some(rules)) => Ok(enforce(rules.clone())),
+        (Some(file), _) => {
+            let read = std::fs::read_to_string(file);
+            let text = read.map_err(|error| {
+                CliError::config(format!("--egress {file}: {error}")).hint("record, deny, or a file with one name per line")
+            })?;
+            parse_rules(&text).map(enforce).map_err(|error| CliError::config(format!("{file}: {error}")))
+        }
+    }
+}
+
+/// Where each known image comes from. A path in the danubefile is relative to it, one that was typed to where it was.
+fn images(
+    arguments: &RunArgs,
+    dir: &Path,
+    danubefile: &Danubefile,
+) -> Result<BTreeMap<String, ImageSource>, CliError> {
+    let here = std::env::current_dir().map_err(CliError::infra)?;
+    let given = arguments.images.iter().map(|(name, text)| (name.clone(), absolute(ImageSource::parse(text), &here)));
+    let mut images: BTreeMap<String, ImageSource> = given.collect();
+    for known in danubefile.known_images() {
+        let name = if known.image.is_empty() { DEFAULT_IMAGE.to_owned() } else { known.image };
+        let parsed = absolute(ImageSource::parse(&name), dir);
+        images.entry(name).or_insert(parsed);
+    }
+    for (name, source) in &images {
+        if let ImageSource::Reference(_) = source {
+            return Err(CliError::config(format!("the image `{name}` would have to come from a registry"))
+                .hint(format!("say where it is on this machine: --image {name}=tar:FILE, oci:DIR or host")));
+        }
+    }
+    Ok(images)
+}
+
+fn absolute(source: ImageSource, base: &Path) -> ImageSource {
+    match source {
+        ImageSource::OciLayout { dir, tag } => ImageSource::OciLayout { dir: base.join(dir), tag },
+        ImageSource::Tar(file) => ImageSource::Tar(base.join(file)),
+        other => other,
+    }
+}
+
+impl Request {
+    /// The job's plan, once its workspace is there.
+    pub fn plan(&self, run: &RunDir, python: &Python, snapshot: &Snapshot) -> Result<Plan, CliError> {
+        let (workers, images) = self.workers();
+        let mut containers = vec![ContainerSpec {
+            name: ContainerName::coordinator(),
+            role: Role::Coordinator,
+            image: ImageSource::Host,
+            resources: Resources::default(),
+        }];
+        containers.extend(workers);
+        let python = python.path.to_string_lossy().into_owned();
+        let runner = format!("{SDK}/{}", crate::assets::RUNNER_NAME);
+        let argv = [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec();
+        Ok(Plan {
+            group: self.group(run, snapshot, containers)?,
+            context: self.context(run, snapshot),
+            runner: Runner { step_id: StepId::from_bytes(random()?), argv },
+            timeout: self.danubefile.timeout.unwrap_or(TIMEOUT),
+            cleanup_timeout: self.danubefile.cleanup_timeout,
+            default_image: self.danubefile.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
+            images,
+            sources: self.images.clone(),
+            resources: self.danubefile.resources,
+        })
+    }
+
+    fn group(
+        &self,
+        run: &RunDir,
+        snapshot: &Snapshot,
+        containers: Vec<ContainerSpec>,
+    ) -> Result<GroupSpec, CliError> {
+        Ok(GroupSpec {
+            attempt: AttemptId { job: run.job.clone(), number: 1 },
+            nonce: hex::encode(random::<16>()?),
+            pipeline: self.danubefile.name.clone(),
+            containers,
+            workspace: Workspace::Prepared { dir: run.workspace(), objects: snapshot.objects.clone() },
+            source: Some(run.source()),
+            egress: self.egress.clone(),
+            orphan_grace: ORPHAN_GRACE,
+        })
+    }
+
+    /// One container per source: two names for the same image share it.
+    fn workers(&self) -> (Vec<ContainerSpec>, BTreeMap<String, ContainerName>) {
+        let mut workers: Vec<ContainerSpec> = Vec::new();
+        let mut names = BTreeMap::new();
+        for known in self.danubefile.known_images() {
+            let image = if known.image.is_empty() { DEFAULT_IMAGE.to_owned() } else { known.image };
+            let Some(source) = self.images.get(&image) else { continue };
+            let at = workers.iter().position(|worker| worker.image == *source).unwrap_or_else(|| {
+                let name = ContainerName::worker(workers.len() + 1);
+                let (role, image) = (Role::Worker, source.clone());
+                workers.push(ContainerSpec { name, role, image, resources: known.resources });
+                workers.len() - 1
+            });
+            names.insert(image, workers[at].name.clone());
+        }
+        (workers, names)
+    }
+
+    fn context(&self, run: &RunDir, snapshot: &Snapshot) -> Context {
+        Context {
+            job_id: run.job.to_string(),
+            pipeline: self.danubefile.name.clone(),
+            branch: snapshot.branch.clone(),
+            commit_sha: snapshot.commit.clone(),
+            dirty: snapshot.dirty,
+            trigger_type: "manual".to_owned(),
+            actor: std::env::var("USER").unwrap_or_default(),
+            params: self.params.clone(),
+            attempt: 1,
+            workspace: "/workspace".to_owned(),
+            entry_point: self.entry_point.clone(),
+            function: self.danubefile.function.clone(),
+            cleanup_timeout_s: u32::try_from(self.danubefile.cleanup_timeout.as_secs()).unwrap_or(u32::MAX),
+            ..Context::default()
+        }
+    }
+}
+
+/// Bytes nobody can guess.
+pub fn random<const N: usize>() -> Result<[u8; N], CliError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| CliError::infra(format!("this machine gives no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// A new job's id: it sorts by time.
+pub fn new_job() -> Result<JobId, CliError> {
+    uuid::Uuid::now_v7().to_string().parse().map_err(CliError::infra)
+}

@@ -1,0 +1,56 @@
+//! Going on with a run whose engine was killed: its containers live on by themselves for a while, and the rows say how
+//! far it was.
+
+use danube_store::{Store, jobs};
+
+use super::{Ready, config, python, secrets};
+use crate::cli::RunArgs;
+use crate::error::CliError;
+use crate::place::{Place, RunDir};
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Says that a run was interrupted, so that nobody wonders what still works.
+pub fn mention_interrupted(place: &Place) {
+    for run in place.runs().iter().filter(|run| is_interrupted(run)).take(1) {
+        eprintln!("note: run {} was interrupted; `danube run --resume` goes on with it", run.job);
+    }
+}
+
+/// A run with a database, without an end, that no engine works on.
+fn is_interrupted(run: &RunDir) -> bool {
+    !run.is_finished() && run.dir.join(danube_store::DATABASE).exists() && !danube_store::is_locked(&run.dir)
+}
+
+/// Reads a run's plan from its rows.
+pub async fn ready(arguments: &RunArgs, place: &Place, which: &str) -> Result<Ready, CliError> {
+    let run = find(place, which)?;
+    let store = Store::open(&run.dir).await.map_err(CliError::infra)?;
+    let row = jobs::get(store.read(), &run.job).await.map_err(CliError::infra)?;
+    let row = row.ok_or_else(|| CliError::config(format!("run {} was never begun", run.job)))?;
+    let plan = serde_json::from_str(&row.spec).map_err(|error| {
+        CliError::infra(format!("the plan of run {} cannot be read: {error}", run.job))
+            .hint("it was written by another version of Danube: go on with that one")
+    })?;
+    let sandbox = danube_sandbox::Sandbox::new(config(arguments, place, &run, python()?)?);
+    let heading = vec![format!("{} · going on with run {}", row.pipeline, run.job)];
+    Ok(Ready { run, store, plan, secrets: secrets::read(&arguments.secrets)?, sandbox, heading })
+}
+
+fn find(place: &Place, which: &str) -> Result<RunDir, CliError> {
+    let mut runs = place.runs().into_iter();
+    let found = match which {
+        "last" => runs.find(is_interrupted),
+        id => runs.find(|run| run.job.as_str() == id),
+    };
+    match found {
+        Some(run) if run.is_finished() => Err(CliError::config(format!("run {} has ended", run.job))),
+        Some(run) => Ok(run),
+        None => Err(CliError::config(format!("no interrupted run in {}", place.dir().join("runs").display()))
+            .hint("a run is kept under the --data-dir it was begun with")),
+    }
+}

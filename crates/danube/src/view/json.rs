@@ -1,0 +1,169 @@
+//! Events as JSON lines, one object each; the last one is the job (docs/json.md).
+
+use std::io::{self, Write};
+
+use danube_core::egress::EgressEvent;
+use danube_core::job::{JobStatus, Verdict};
+use danube_engine::job::progress::{StepEnded, StepStarted};
+use danube_engine::logs::Line;
+use serde::Serialize;
+
+use super::summary::{Summary, full_name};
+
+/// Version of the objects; it grows when a field changes its meaning.
+const VERSION: u32 = 1;
+
+/// Prints JSON lines on stdout.
+#[derive(Default)]
+pub struct Json;
+
+/// One line.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event<'a> {
+    Status {
+        status: &'a str,
+    },
+    Step {
+        step: u32,
+        name: &'a str,
+        state: &'a str,
+        #[serde(flatten)]
+        detail: StepDetail<'a>,
+    },
+    Log {
+        step: u32,
+        line: u64,
+        at_ms: u64,
+        stream: &'a str,
+        text: String,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        cut: bool,
+    },
+    Egress(&'a EgressEvent),
+    Job(Job<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum StepDetail<'a> {
+    Started { image: &'a str, attempt: u32, attempts: u32 },
+    Ended(StepFields<'a>),
+}
+
+#[derive(Serialize)]
+struct StepFields<'a> {
+    cause: String,
+    exit_code: i32,
+    duration_ms: u64,
+    bytes: u64,
+    sha256: String,
+    check: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Job<'a> {
+    v: u32,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason<'a>>,
+    duration_ms: u64,
+    steps: Vec<Step<'a>>,
+    allow_list: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Reason<'a> {
+    kind: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    step: u32,
+    name: &'a str,
+    #[serde(flatten)]
+    end: Option<StepFields<'a>>,
+}
+
+impl Json {
+    fn print(event: &Event<'_>) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        out.write_all(&line)?;
+        out.flush()
+    }
+
+    pub(super) fn status(&mut self, status: JobStatus) -> io::Result<()> {
+        Self::print(&Event::Status { status: status.as_str() })
+    }
+
+    pub(super) fn step_started(&mut self, step: &StepStarted) -> io::Result<()> {
+        if step.number == 0 {
+            return Ok(());
+        }
+        let (attempt, attempts) = step.attempt;
+        let detail = StepDetail::Started { image: &step.image, attempt, attempts };
+        Self::print(&Event::Step { step: step.number, name: &full_name(step), state: "started", detail })
+    }
+
+    pub(super) fn lines(&mut self, step: u32, lines: &[Line]) -> io::Result<()> {
+        for line in lines {
+            let text = String::from_utf8_lossy(&line.text).into_owned();
+            let stream = stream(line.stream);
+            Self::print(&Event::Log { step, line: line.number, at_ms: line.at_ms, stream, text, cut: line.cut })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_ended(&mut self, name: &str, end: &StepEnded) -> io::Result<()> {
+        let detail = StepDetail::Ended(StepFields::of(end));
+        Self::print(&Event::Step { step: end.number, name, state: "ended", detail })
+    }
+
+    pub(super) fn egress(&mut self, event: &EgressEvent) -> io::Result<()> {
+        Self::print(&Event::Egress(event))
+    }
+
+    pub(super) fn finished(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
+        let steps = summary.steps.iter().map(|step| {
+            let end = step.end.as_ref().map(StepFields::of);
+            Step { step: step.number, name: &step.name, end }
+        });
+        let reason = verdict.reason.as_ref();
+        let allow_list = danube_core::egress::allow_list(&summary.egress);
+        Self::print(&Event::Job(Job {
+            v: VERSION,
+            status: verdict.status.as_str(),
+            reason: reason.map(|reason| Reason { kind: reason.kind.as_str(), message: &reason.message }),
+            duration_ms,
+            steps: steps.collect(),
+            allow_list: allow_list.into_iter().map(String::from).collect(),
+        }))
+    }
+}
+
+impl<'a> StepFields<'a> {
+    fn of(end: &'a StepEnded) -> Self {
+        Self {
+            cause: serde_json::to_value(end.cause).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+            exit_code: end.exit_code,
+            duration_ms: end.duration_ms,
+            bytes: end.bytes,
+            sha256: hex::encode(end.sha256),
+            check: end.check,
+            message: end.message.as_deref(),
+        }
+    }
+}
+
+const fn stream(stream: u8) -> &'static str {
+    match stream {
+        1 => "stdout",
+        2 => "stderr",
+        _ => "danube",
+    }
+}

@@ -1,0 +1,243 @@
+//! What a run shows while it goes on, and at its end. Output is read from the step's log as it grows; a step's end is
+//! shown after its last line. The terminal and the JSON view see the same things in the same order.
+
+mod json;
+mod summary;
+mod terminal;
+mod words;
+
+use std::collections::HashMap;
+use std::io;
+
+use danube_core::egress::EgressEvent;
+use danube_core::id::ContainerName;
+use danube_core::job::{JobStatus, Verdict};
+use danube_core::runtime::ContainerState;
+use danube_engine::job::Progress;
+use danube_engine::job::progress::{StepEnded, StepStarted};
+use danube_engine::logs::{Line, LogTail};
+use tokio::sync::mpsc;
+
+pub use json::Json;
+pub use summary::Summary;
+pub use terminal::Terminal;
+
+/// Blocks of output under way to the view at most: a slow terminal makes readers wait, never the job.
+const WAITING: usize = 64;
+/// Bytes or lines read from a log at once.
+const BLOCK: usize = 64 * 1024;
+const LINES: usize = 512;
+
+/// Where a run is shown.
+pub enum View {
+    /// For people.
+    Terminal(Terminal),
+    /// For programs.
+    Json(Json),
+}
+
+/// A piece of a step's output.
+enum Piece {
+    Bytes(Vec<u8>),
+    Lines(Vec<Line>),
+    Closed,
+}
+
+/// Shows a job's progress until it is finished; gives what there is to sum up.
+pub async fn show(mut progress: mpsc::UnboundedReceiver<Progress>, view: &mut View) -> io::Result<Summary> {
+    let (sender, mut pieces) = mpsc::channel(WAITING);
+    let mut shown = Shown { summary: Summary::default(), open: HashMap::new() };
+    loop {
+        tokio::select! {
+            told = progress.recv(), if shown.summary.verdict.is_none() => match told {
+                Some(told) => shown.progress(view, told, &sender)?,
+                None => return Ok(shown.summary),
+            },
+            Some((step, piece)) = pieces.recv() => shown.piece(view, step, piece)?,
+        }
+        if shown.summary.verdict.is_some() && shown.open.is_empty() {
+            return Ok(shown.summary);
+        }
+    }
+}
+
+struct Shown {
+    summary: Summary,
+    /// Steps whose output is still read, with their end if it was told already.
+    open: HashMap<u32, Option<StepEnded>>,
+}
+
+impl Shown {
+    fn progress(&mut self, view: &mut View, told: Progress, pieces: &mpsc::Sender<(u32, Piece)>) -> io::Result<()> {
+        match told {
+            Progress::Status(status) => view.status(status),
+            Progress::Container(name, state) => view.container(&name, &state),
+            Progress::StepStarted(step) => {
+                self.open.insert(step.number, None);
+                let raw = matches!(view, View::Terminal(_));
+                tokio::spawn(follow(step.number, step.log.clone(), raw, pieces.clone()));
+                self.summary.started(&step);
+                view.step_started(&step)
+            }
+            Progress::StepEnded(end) => {
+                if let Some(waiting) = self.open.get_mut(&end.number) {
+                    *waiting = Some(end);
+                    return Ok(());
+                }
+                self.step_ended(view, end)
+            }
+            Progress::Egress(event) => {
+                view.egress(&event)?;
+                self.summary.egress.push(event);
+                Ok(())
+            }
+            Progress::Finished(verdict) => {
+                self.summary.verdict = Some(verdict);
+                Ok(())
+            }
+        }
+    }
+
+    fn piece(&mut self, view: &mut View, step: u32, piece: Piece) -> io::Result<()> {
+        match piece {
+            Piece::Bytes(bytes) => view.bytes(step, &bytes),
+            Piece::Lines(lines) => view.lines(step, &lines),
+            Piece::Closed => {
+                view.closed(step)?;
+                match self.open.remove(&step).flatten() {
+                    Some(end) => self.step_ended(view, end),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn step_ended(&mut self, view: &mut View, end: StepEnded) -> io::Result<()> {
+        let name = self.summary.ended(&end);
+        view.step_ended(&name, &end)
+    }
+}
+
+/// Reads a step's log as it grows. Ends when it is closed, or when nobody looks.
+async fn follow(step: u32, tail: LogTail, raw: bool, pieces: mpsc::Sender<(u32, Piece)>) {
+    let read = if raw { follow_bytes(step, tail, &pieces).await } else { follow_lines(step, tail, &pieces).await };
+    if let Err(error) = read {
+        tracing::warn!(step, %error, "the step's log cannot be shown");
+    }
+    let _ = pieces.send((step, Piece::Closed)).await;
+}
+
+async fn follow_bytes(
+    step: u32,
+    mut tail: LogTail,
+    pieces: &mpsc::Sender<(u32, Piece)>,
+) -> Result<(), danube_engine::logs::LogError> {
+    let mut seen = 0;
+    while let Some(written) = tail.beyond(seen).await {
+        let reader = tail.reader()?;
+        while seen < written {
+            let mut block = vec![0; BLOCK];
+            let read = reader.read(seen, &mut block)?;
+            block.truncate(read);
+            seen += read as u64;
+            if read == 0 || pieces.send((step, Piece::Bytes(block))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Complete lines as they come; the unfinished last one when the log is closed.
+async fn follow_lines(
+    step: u32,
+    mut tail: LogTail,
+    pieces: &mpsc::Sender<(u32, Piece)>,
+) -> Result<(), danube_engine::logs::LogError> {
+    let (mut seen, mut next) = (0, 0);
+    loop {
+        let more = tail.beyond(seen).await;
+        seen = more.unwrap_or(seen);
+        loop {
+            let complete = tail.reader()?.line_ends()?;
+            let wanted = if more.is_none() { LINES } else { usize::try_from(complete - next).unwrap_or(LINES).min(LINES) };
+            let lines = if wanted == 0 { Vec::new() } else { tail.reader()?.lines(next, wanted)? };
+            next += lines.len() as u64;
+            if lines.is_empty() {
+                break;
+            }
+            if pieces.send((step, Piece::Lines(lines))).await.is_err() {
+                return Ok(());
+            }
+        }
+        if more.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+impl View {
+    fn status(&mut self, status: JobStatus) -> io::Result<()> {
+        match self {
+            Self::Terminal(_) => Ok(()),
+            Self::Json(json) => json.status(status),
+        }
+    }
+
+    fn container(&mut self, name: &ContainerName, state: &ContainerState) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.container(name, state),
+            Self::Json(_) => Ok(()),
+        }
+    }
+
+    fn step_started(&mut self, step: &StepStarted) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.step_started(step),
+            Self::Json(json) => json.step_started(step),
+        }
+    }
+
+    fn bytes(&mut self, step: u32, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.output(step, bytes),
+            Self::Json(_) => Ok(()),
+        }
+    }
+
+    fn lines(&mut self, step: u32, lines: &[Line]) -> io::Result<()> {
+        match self {
+            Self::Terminal(_) => Ok(()),
+            Self::Json(json) => json.lines(step, lines),
+        }
+    }
+
+    fn closed(&mut self, step: u32) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.closed(step),
+            Self::Json(_) => Ok(()),
+        }
+    }
+
+    fn step_ended(&mut self, name: &str, end: &StepEnded) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.step_ended(name, end),
+            Self::Json(json) => json.step_ended(name, end),
+        }
+    }
+
+    fn egress(&mut self, event: &EgressEvent) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.egress(event),
+            Self::Json(json) => json.egress(event),
+        }
+    }
+
+    /// The last word about the job.
+    pub fn finished(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.finished(summary, verdict, duration_ms),
+            Self::Json(json) => json.finished(summary, verdict, duration_ms),
+        }
+    }
+}

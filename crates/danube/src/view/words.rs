@@ -1,0 +1,53 @@
+//! The sentences and figures of both views, in one place.
+
+use danube_engine::job::progress::StepEnded;
+use danube_proto::mailbox::StepCause;
+
+/// `0.3 s`, `12 s`, `3 min 5 s`, `1 h 2 min`.
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        10_000..60_000 => format!("{} s", ms / 1000),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+/// How a step ended: `exit 1`, `timed out`, `lost`.
+pub fn outcome(end: &StepEnded) -> String {
+    let how = match end.cause {
+        StepCause::Exited => format!("exit {}", end.exit_code),
+        StepCause::TimedOut => "timed out".to_owned(),
+        StepCause::Stopped => "stopped".to_owned(),
+        StepCause::NotStarted => "not started".to_owned(),
+        StepCause::Lost => "lost".to_owned(),
+    };
+    match &end.message {
+        Some(message) => format!("{how}: {message}"),
+        None => how,
+    }
+}
+
+/// Text of a tenant for a terminal: without control characters that could move the cursor or fake our own lines.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short_and_exact_enough() {
+        for (ms, words) in [
+            (0, "0.0 s"),
+            (349, "0.3 s"),
+            (9_999, "9.9 s"),
+            (59_999, "59 s"),
+            (185_000, "3 min 5 s"),
+            (3_720_000, "1 h 2 min"),
+        ] {
+            assert_eq!(duration(ms), words);
+        }
+    }
+}
