@@ -80,7 +80,7 @@ fn plainly(text: &[u8], forms: &[Vec<u8>]) -> Vec<u8> {
     while at < text.len() {
         let longest = forms.iter().filter(|form| text[at..].starts_with(form)).map(Vec::len).max();
         match longest {
-            Some(length) => out.extend_from_slice(REPLACEMENT),
+            Some(_) => out.extend_from_slice(REPLACEMENT),
             None => out.push(text[at]),
         }
         at += longest.unwrap_or(1);
