@@ -1,5 +1,8 @@
 //! The mailbox's Unix socket: one connection per call, one line in, lines back.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,15 +23,23 @@ use crate::user::User;
 /// Open connections at most: those that wait, and those whose line is being read.
 const CONNECTIONS: usize = 2 * danube_proto::limits::CALLS;
 
-/// Makes the socket and gives it to the steps' user. None on a worker.
+/// Makes the socket and the outbox, and gives them to the steps' user. None on a worker.
 pub fn open(config: &Config) -> Result<Option<UnixListener>, Error> {
     let Some(path) = &config.mailbox else { return Ok(None) };
     let socket = bind(path, 0o600)?;
-    if !config.user.is_current() {
-        let (uid, gid) = (config.user.uid, config.user.gid);
-        std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(Error::path("give away", path))?;
+    give_away(path, &config.user)?;
+    if let Some(outbox) = &config.outbox {
+        DirBuilder::new().recursive(true).mode(0o700).create(outbox).map_err(Error::path("make", outbox))?;
+        give_away(outbox, &config.user)?;
     }
     asynchronous(socket).map(Some)
+}
+
+fn give_away(path: &Path, user: &User) -> Result<(), Error> {
+    if user.is_current() {
+        return Ok(());
+    }
+    chown(path, Some(user.uid), Some(user.gid)).map_err(Error::path("give away", path))
 }
 
 /// Serves calls for ever.
