@@ -82,3 +82,42 @@ impl Upstream {
         proxy::tunnel(stream, proxy, name, port).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(addresses: &[&str]) -> Upstream {
+        Upstream::new(names(addresses), Proxies::default())
+    }
+
+    fn names(addresses: &[&str]) -> Resolver {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Resolver::Fixed([("a.example".to_owned(), addresses)].into())
+    }
+
+    async fn found(upstream: &Upstream, private: bool) -> Option<Vec<String>> {
+        match upstream.targets("a.example", Some(443), private).await {
+            Targets::Found(addresses) => Some(addresses.iter().map(ToString::to_string).collect()),
+            Targets::OnlyPrivate => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn of_mixed_addresses_only_the_public_ones_are_connected_to() {
+        let mixed = upstream(&["10.0.0.1", "192.0.2.1", "::ffff:127.0.0.1", "2001:db8::1", "169.254.169.254"]);
+        assert_eq!(found(&mixed, false).await.unwrap(), ["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(found(&mixed, true).await.unwrap().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_turns_to_a_private_address_is_followed_there_by_no_connection() {
+        let mut rebound = upstream(&["192.0.2.1"]);
+        assert_eq!(found(&rebound, false).await.unwrap(), ["192.0.2.1"]);
+        rebound.cache.rebind(names(&["127.0.0.1"]));
+        assert_eq!(found(&rebound, false).await.unwrap(), ["192.0.2.1"], "the answer that was checked still holds");
+        rebound.cache.expire();
+        assert_eq!(found(&rebound, false).await, None, "and each later one is checked again");
+    }
+}

@@ -105,6 +105,17 @@ impl Cache {
 }
 
 #[cfg(test)]
+impl Cache {
+    pub(super) fn rebind(&mut self, resolver: Resolver) {
+        self.resolver = resolver;
+    }
+
+    pub(super) fn expire(&self) {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
