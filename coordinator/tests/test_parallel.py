@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import unittest
 from typing import Any
 from unittest import mock
 
-from danube import MasterUnavailable, StepFailed, StepResult, StepStopped, secrets, step
+from danube import MasterUnavailable, StepFailed, StepResult, StepStopped, _mailbox, secrets, step
+from danube._scope import Scope
 from tests.master import Answer, Master, Params, ended, refused, until_stopped
 
 
@@ -127,41 +129,57 @@ class ParallelTest(unittest.TestCase):
         self.assertEqual(self.names(master), {"deep", "fails"})
 
     def test_a_step_that_is_sent_while_others_are_stopped_stops_itself(self) -> None:
-        """The failure happens while a second step is between its check and its sending: it must not run on."""
-        on_its_way, failed = threading.Event(), threading.Event()
+        """The failure happens between a step's last look and its sending: then nobody else knows of it."""
+        on_its_way, closed = threading.Event(), threading.Event()
+        connect, close = _mailbox._connect, Scope.close
+
+        def connects() -> socket.socket:
+            if threading.current_thread().name == "late":
+                threading.current_thread().name = "sent"
+                on_its_way.set()
+                closed.wait(30)
+            return connect()
+
+        def closes(scope: Scope) -> None:
+            close(scope)
+            closed.set()
 
         def fails(_params: Params) -> Answer:
             on_its_way.wait(30)
             return ended(1)
 
-        self.master({"fails": fails, "late": until_stopped})
-
-        class Slow(dict[str, str]):
-            """Variables that take their time; the step is checked and written down meanwhile."""
-
         def late() -> StepResult:
-            call = step.call("late")
-            real = os.urandom
-
-            def slow(size: int) -> bytes:
-                if threading.current_thread().name == "late":
-                    threading.current_thread().name = "sent"
-                    on_its_way.set()
-                    failed.wait(30)
-                return real(size)
-
             threading.current_thread().name = "late"
-            with mock.patch("os.urandom", slow):
-                return call()
+            return step.run("late")
 
-        def first() -> None:
+        master = self.master({"fails": fails, "late": until_stopped})
+        with mock.patch.object(_mailbox, "_connect", connects), mock.patch.object(Scope, "close", closes):
+            with self.assertRaises(ExceptionGroup):
+                step.parallel(late, step.call("fails"))
+        self.assertEqual(self.names(master), {"late", "fails"})
+
+    def test_a_function_that_goes_on_after_a_stop_starts_nothing(self) -> None:
+        sleeping = threading.Barrier(2)
+
+        def sleeps(params: Params) -> Answer:
+            sleeping.wait(30)
+            return until_stopped(params)
+
+        def fails(_params: Params) -> Answer:
+            sleeping.wait(30)
+            return ended(1)
+
+        def stubborn() -> None:
             try:
-                step.run("fails")
-            finally:
-                failed.set()
+                step.run("sleeps")
+            except StepStopped:
+                with self.assertRaisesRegex(StepStopped, "`another` was not started"):
+                    step.run("another")
 
+        master = self.master({"sleeps": sleeps, "fails": fails})
         with self.assertRaises(ExceptionGroup):
-            step.parallel(late, first)
+            step.parallel(stubborn, step.call("fails"))
+        self.assertEqual(self.names(master), {"sleeps", "fails"})
 
     def test_groups_hold_in_threads(self) -> None:
         master = self.master({})

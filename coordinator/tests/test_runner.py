@@ -193,6 +193,7 @@ class RunnerTest(unittest.TestCase):
             "a = Exception('a'); b = Exception('b'); a.__cause__ = b; b.__cause__ = a; raise a": "Exception: a",
             "e = ExceptionGroup('deep', [ValueError(1)])\nfor n in range(500): e = ExceptionGroup('deep', [e])\nraise e": "deep",
             "raise ExceptionGroup('many', [ValueError(n) for n in range(5000)])": "and 4900 more",
+            "e = ValueError('same'); raise ExceptionGroup('twice', [e, e])": "  2. ValueError: same (see above)",
             "raise KeyboardInterrupt": "KeyboardInterrupt",
             "raise Exception('x' * 10**7)": "xxx ...",
             "e = Exception(); e.__notes__ = 7; raise e": "Exception",
@@ -272,16 +273,35 @@ class InterruptTest(unittest.TestCase):
         status, out, _, _ = self.run_interrupted(body, signal.SIGUSR1)
         self.assertEqual((status, out), (Exit.TIMEOUT, "cleaned\n"))
 
-    def test_a_cancel_strikes_while_parallel_steps_run(self) -> None:
+    def test_a_cancel_stops_parallel_steps_before_cleaning_up(self) -> None:
+        running, cleaning = threading.Barrier(4), threading.Event()
+        too_early: list[bool] = []
+
+        def answer(_method: str, params: Params) -> Answer:
+            if params["name"] == "clean":
+                cleaning.set()
+                return ended()
+            running.wait(30)
+            stopped = until_stopped(params)
+            # Cleaning up must not begin while this step still ends.
+            too_early.append(cleaning.wait(0.3))
+            return stopped
+
         body = """
-            def here(): step.run('here')
             try:
-                step.parallel(here, here, here, lambda: threading.Event().wait())
+                step.parallel(*[step.call('here')] * 3, lambda: threading.Event().wait())
             finally:
                 step.run('clean')
             """
-        status, out, err, steps = self.run_interrupted(body, signal.SIGTERM)
-        self.assertEqual((status, steps[-1]), (Exit.CANCELLED, "clean"), err)
+        with Master(answer) as master:
+            job = Job(pipeline(body), master)
+            job.start()
+            running.wait(30)
+            job.signal(signal.SIGTERM)
+            status, _, err = job.finish()
+        self.assertEqual((status, err), (Exit.CANCELLED, "danube: the job was cancelled at danubefile.py:6, in build\n"))
+        self.assertTrue(cleaning.is_set())
+        self.assertEqual(too_early, [False, False, False])
 
     def test_an_endless_loop_is_struck(self) -> None:
         body = "threading.Thread(target=lambda: step.run('here'), daemon=True).start()\nwhile True: pass"

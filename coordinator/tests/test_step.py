@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import unittest
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,6 +25,7 @@ from danube import (
     StepStopped,
     StepTimeout,
     UsageError,
+    _mailbox,
     secrets,
     step,
 )
@@ -180,6 +183,23 @@ class StepTest(unittest.TestCase):
         final = b'{"ok":{"number":1,"exit_code":0,"cause":"exited","duration_ms":1,"new":1}}\n'
         self.master(b'{"progress":1}\n' * 3 + final)
         self.assertEqual(step.run("make").exit_code, 0)
+
+    def test_an_answer_may_come_in_any_pieces(self) -> None:
+        class Pieces:
+            def __init__(self, pieces: list[bytes]) -> None:
+                self._pieces = pieces
+
+            def recv(self, _size: int) -> bytes:
+                return self._pieces.pop(0) if self._pieces else b""
+
+        text = b'{"a":1}\n\n{"b":22}\n{"c":333}\n'
+        seed = int(os.environ.get("DANUBE_SEED", random.randrange(1 << 32)))
+        choose = random.Random(seed)
+        for _ in range(300):
+            cuts = sorted(choose.sample(range(len(text) + 1), choose.randrange(6)))
+            pieces: Any = Pieces([text[a:b] for a, b in pairwise([0, *cuts, len(text)]) if a < b])
+            lines = list(_mailbox._lines(pieces))
+            self.assertEqual(lines, text.split(b"\n")[:-1], f"DANUBE_SEED={seed} {cuts}")
 
     def test_a_result_is_returned_unless_it_must_succeed(self) -> None:
         self.master(ended(3), ended(127, "not_started"), ended(127, "not_started", message="no such directory: x"))
