@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ImageError, Result};
+use super::error::{ImageError, Result, harmless};
 
 /// The part of an image's configuration that Danube uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl ConfigDocument {
         if os_fits && architecture_fits {
             return Ok(());
         }
-        let found = format!("{}/{}", self.os, self.architecture);
+        let found = harmless(&format!("{}/{}", self.os, self.architecture));
         Err(ImageError::Platform { wanted: format!("linux/{}", machine()), found })
     }
 

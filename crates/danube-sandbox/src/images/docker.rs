@@ -6,7 +6,7 @@ use super::archive::Archive;
 use super::blob::{self, Blob, Compression, Covers, Layer, open_regular};
 use super::config::ConfigDocument;
 use super::digest::Digest;
-use super::error::{ImageError, Result};
+use super::error::{ImageError, Result, harmless};
 use super::limits::Limits;
 use super::resolve::ResolvedImage;
 
@@ -41,7 +41,7 @@ fn only_image(archive: &Archive) -> Result<Saved> {
     let mut images: Vec<Saved> = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     if images.len() > 1 {
         let tags: Vec<String> = images.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default()).collect();
-        let why = format!("it has several images ({}); save the one that is wanted alone", tags.join(", "));
+        let why = format!("it has several images ({}); save the one that is wanted alone", harmless(&tags.join(", ")));
         return Err(ImageError::NotAnImage { path: archive.path().to_owned(), why });
     }
     images.pop().ok_or_else(|| wrong("it lists no image".to_owned()))
@@ -49,7 +49,7 @@ fn only_image(archive: &Archive) -> Result<Saved> {
 
 /// Files are named by their digest; where they are, the name is held to it.
 fn configuration(archive: &Archive, name: &str) -> Result<(ConfigDocument, Digest)> {
-    let bytes = blob::read_small(&find(archive, name)?, name)?;
+    let bytes = blob::read_small(&find(archive, name)?, &harmless(name))?;
     let found = Digest::of(&bytes);
     let last = name.rsplit(['/', ':']).next().unwrap_or_default();
     let promised = Digest::from_hex(last.strip_suffix(".json").unwrap_or(last));
@@ -57,7 +57,7 @@ fn configuration(archive: &Archive, name: &str) -> Result<(ConfigDocument, Diges
         Some(promised) if promised != found => {
             Err(ImageError::WrongDigest { blob: promised.to_string(), found: found.to_string() })
         }
-        _ => Ok((ConfigDocument::parse(&bytes, name)?, found)),
+        _ => Ok((ConfigDocument::parse(&bytes, &harmless(name))?, found)),
     }
 }
 
@@ -74,7 +74,7 @@ fn layer(archive: &Archive, name: &str, diff_id: &str) -> Result<Layer> {
 
 fn find(archive: &Archive, name: &str) -> Result<Blob> {
     let place = archive.path().display().to_string();
-    archive.find(name)?.ok_or_else(|| ImageError::MissingBlob { blob: name.to_owned(), place })
+    archive.find(name)?.ok_or_else(|| ImageError::MissingBlob { blob: harmless(name), place })
 }
 
 fn wrong(why: String) -> ImageError {

@@ -174,9 +174,15 @@ impl ImageError {
     }
 }
 
-/// A name from a tar as it may be printed: no control characters, no endless length.
+/// A name from a tar, of bounded length; messages print it with `{:?}`, so that control characters are escaped.
 pub(super) fn shown(name: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(&name[..name.len().min(LONGEST)]).into_owned();
     if name.len() > LONGEST { format!("{text}… ({} bytes)", name.len()) } else { text }
+}
+
+/// A text from an image's documents as it may stand in a message: no control characters, no endless length.
+pub(super) fn harmless(text: &str) -> String {
+    const LONGEST: usize = 200;
+    text.chars().take(LONGEST).flat_map(char::escape_debug).collect()
 }

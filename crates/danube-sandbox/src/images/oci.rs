@@ -8,7 +8,7 @@ use super::archive::Archive;
 use super::blob::{self, Blob, Compression, Covers, Layer};
 use super::config::{ConfigDocument, machine};
 use super::digest::Digest;
-use super::error::{ImageError, Result};
+use super::error::{ImageError, Result, harmless};
 use super::limits::Limits;
 use super::resolve::ResolvedImage;
 
@@ -126,7 +126,7 @@ impl Layout {
     fn choose_by_tag(&self, manifests: Vec<Descriptor>, tag: Option<&str>) -> Result<Descriptor> {
         let name = |descriptor: &Descriptor| descriptor.annotations.get(TAG).cloned();
         let tags: Vec<String> = manifests.iter().filter_map(name).collect();
-        let tags = if tags.is_empty() { "none with a tag".to_owned() } else { tags.join(", ") };
+        let tags = if tags.is_empty() { "none with a tag".to_owned() } else { harmless(&tags.join(", ")) };
         let refuse = |why: String| ImageError::Tag { place: self.place().to_owned(), why, tags };
         let wanted = |descriptor: &Descriptor| tag.is_none_or(|tag| name(descriptor).is_some_and(|n| n == tag));
         let fitting: Vec<Descriptor> = manifests.into_iter().filter(wanted).collect();
@@ -176,7 +176,7 @@ fn choose_by_platform(mut manifests: Vec<Descriptor>) -> Result<Descriptor> {
     }
     let name = |platform: &Platform| format!("{}/{}", platform.os, platform.architecture);
     let found: Vec<String> = manifests.iter().filter_map(|manifest| manifest.platform.as_ref().map(name)).collect();
-    let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+    let found = if found.is_empty() { "nothing".to_owned() } else { harmless(&found.join(", ")) };
     Err(ImageError::Platform { wanted: format!("linux/{}", machine()), found })
 }
 
@@ -195,7 +195,7 @@ fn compression(media_type: &str) -> Option<Compression> {
 
 fn unknown(descriptor: &Descriptor, supported: &'static str) -> ImageError {
     ImageError::UnknownMediaType {
-        blob: descriptor.digest.clone(),
+        blob: harmless(&descriptor.digest),
         media_type: descriptor.media_type.clone(),
         supported,
     }

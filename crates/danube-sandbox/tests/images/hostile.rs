@@ -107,6 +107,14 @@ fn a_cached_directory_is_forgotten_when_it_is_replaced_within_a_layer() {
 }
 
 #[test]
+fn a_link_that_replaces_itself_leads_to_its_new_target_from_then_on() {
+    let world = World::new();
+    let tar = Tar::new().dir("new").symlink("s", "/").symlink("s/s", "new").file("s/f", "f").build();
+    world.unpack(vec![tar]).unwrap();
+    assert_eq!(world.names(), ["new", "new/f", "s"]);
+}
+
+#[test]
 fn a_hard_link_reaches_no_file_outside() {
     let world = World::new();
     let target = format!("{}/precious", world.outside());

@@ -293,6 +293,24 @@ fn a_missing_layer_of_a_saved_image_is_named() {
 }
 
 #[test]
+fn names_in_messages_cannot_command_the_terminal() {
+    let world = World::new();
+    let file = world.image().join("saved.tar");
+    let manifest = json!([{"Config": "\u{1b}[2Jc.json", "Layers": []}]).to_string();
+    fs::write(&file, Tar::new().file("manifest.json", manifest).build()).unwrap();
+    assert!(!words(&ImageSource::Tar(file)).contains('\u{1b}'));
+
+    let layout = Layout::new(&world.image());
+    let mut image = layout.image(&[], json!({}));
+    image["annotations"] = json!({"org.opencontainers.image.ref.name": "\u{1b}[2J"});
+    image["platform"] = json!({"os": "\u{1b}[2J", "architecture": "\u{7}"});
+    layout.index(vec![image.clone()]);
+    assert!(!words(&layout.source()).contains('\u{1b}'));
+    layout.index(vec![image, layout.image(&[], json!({}))]);
+    assert!(!words(&layout.source()).contains('\u{1b}'));
+}
+
+#[test]
 fn a_compressed_saved_image_says_what_to_do() {
     let world = World::new();
     let file = world.image().join("saved.tar.gz");
