@@ -1,4 +1,6 @@
 //! Output: the same however often it is read, whatever is in it, and bounded while nobody reads.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Options, Shim, argv, sh};
@@ -40,7 +42,8 @@ async fn reading_again_gives_the_same_chunks() {
 #[tokio::test]
 async fn bytes_are_bytes() {
     let shim = Shim::worker();
-    let script = "printf 'nul\\0 bad\\377\\376 cr\\r lf\\n esc\\033[31m'; head -c 10000000 /dev/zero | tr '\\0' x; echo";
+    let script =
+        "printf 'nul\\0 bad\\377\\376 cr\\r lf\\n esc\\033[31m'; head -c 10000000 /dev/zero | tr '\\0' x; echo";
     let ran = shim.master().await.run(&sh(script)).await;
     let mut expected = b"nul\0 bad\xff\xfe cr\r lf\n esc\x1b[31m".to_vec();
     expected.extend(std::iter::repeat_n(b'x', 10_000_000));
@@ -160,4 +163,25 @@ async fn a_step_that_drips_is_seen_while_it_runs() {
     std::fs::write(shim.workspace().join("go"), "").unwrap();
     assert_eq!(master.follow(&step.step_id).await.text(), "one\ntwo\n");
     assert!(!master.signal(&step.step_id, What::Stop(true)).await);
+}
+
+/// `DANUBE_SHIM_BIN=… cargo test --test attach how_fast -- --ignored --nocapture` measures a release build.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn how_fast_is_the_pump() {
+    let shim = Options::worker().env("DANUBE_SHIM_PRIVATE", "{}").start();
+    let mut master = shim.master().await;
+    eprintln!("idle: {} KiB", shim.memory("VmRSS"));
+    for _ in 0..5 {
+        let step = argv(&["dd", "if=/dev/zero", "bs=64k", "count=1000", "status=none"]);
+        master.start(&step).await.unwrap();
+        while !master.client.list(ListRequest {}).await.unwrap().into_inner().steps.iter().all(|step| step.ended) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let mut attached = master.attach(&step.step_id, 65_536_000).await.unwrap();
+        let Of::End(end) = attached.next().await.unwrap() else { panic!("more output") };
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", shim.child.id())).unwrap();
+        let ticks: Vec<&str> = stat.split_whitespace().skip(13).take(2).collect();
+        eprintln!("{} MB/s into the spool; ticks of the shim so far {ticks:?}", 65_536 / end.duration_ms.max(1));
+    }
 }

@@ -1,4 +1,6 @@
 //! One master: the one with the highest epoch, on its newest connection.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::master::Master;
@@ -49,7 +51,8 @@ async fn a_newer_hello_cuts_older_connections() {
 async fn a_master_of_another_time_is_told_so() {
     let shim = Shim::worker();
     let mut master = Master::connect(&shim.socket).await;
-    let hello = |protocol_min, protocol_max| HelloRequest { epoch: 1, protocol_min, protocol_max, ..Default::default() };
+    let hello =
+        |protocol_min, protocol_max| HelloRequest { epoch: 1, protocol_min, protocol_max, ..Default::default() };
     let refused = master.client.hello(hello(2, 3)).await.unwrap_err();
     assert!(refused.code() == Code::FailedPrecondition && refused.message().starts_with("protocol"), "{refused}");
     assert_eq!(master.client.hello(hello(1, 9)).await.unwrap().into_inner().protocol, 1);

@@ -1,4 +1,6 @@
 //! The coordinator's mailbox: calls wait for a master, and survive masters.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;
@@ -136,7 +138,9 @@ async fn what_is_no_call_is_told_so_and_reaches_no_master() {
     let shim = coordinator();
     let mut master = Follower::of(shim.master().await).await;
     let long = format!("{{\"id\":\"{}\",\"x\":\"{}\"}}", hex::encode([5; 16]), "x".repeat(1 << 20));
-    for (text, words) in [("hello", "not a call"), ("{\"id\":\"12\"}", "not a call"), ("\u{0}", "not a call"), (&long, "DANUBE_OUTBOX")] {
+    for (text, words) in
+        [("hello", "not a call"), ("{\"id\":\"12\"}", "not a call"), ("\u{0}", "not a call"), (&long, "DANUBE_OUTBOX")]
+    {
         let mut sdk = Sdk::connect(&shim).await;
         // The shim may stop reading a line that is too long.
         let _ = sdk.0.write_all(format!("{text}\n").as_bytes()).await;
@@ -195,5 +199,9 @@ fn open_to_all(path: &Path) {
 
 /// A Python that every user may run.
 fn python() -> String {
-    ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("python3").into()
+    ["/usr/bin/python3", "/usr/local/bin/python3"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .unwrap_or("python3")
+        .into()
 }

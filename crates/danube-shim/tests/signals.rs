@@ -1,4 +1,6 @@
 //! Signals from outside and from inside; and as PID 1, what a hostile step can do: nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Options, Shim, argv, sh};
@@ -66,13 +68,17 @@ async fn shutdown_ends_everything_and_exits_with_the_masters_code() {
 
 /// A shim as PID 1 of its own namespaces, where its steps are root as far as they can see.
 fn pid_one() -> Option<Shim> {
+    pid_one_options().map(Options::start)
+}
+
+fn pid_one_options() -> Option<Options> {
     let wrapper = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let works = std::process::Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
     if !works.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: no user namespaces here");
         return None;
     }
-    Some(Options::worker().through(&wrapper).start())
+    Some(Options::worker().through(&wrapper))
 }
 
 #[tokio::test]
@@ -83,7 +89,7 @@ async fn a_root_step_cannot_end_stop_read_or_trace_pid_one() {
         ("kill -9 1; kill -STOP 1; kill -INT 1; kill -HUP 1; kill -SEGV 1; true", "kill"),
         ("i=0; while [ $i -lt 100 ]; do kill -TERM 1; i=$((i+1)); done", "term"),
         ("! cat /proc/1/environ 2>/dev/null", "environ"),
-        ("! ls /proc/1/fd/ 2>/dev/null | grep .", "fd"),
+        ("for fd in /proc/1/fd/*; do if readlink $fd || cat $fd < /dev/null; then exit 1; fi; done 2>/dev/null", "fd"),
         ("! cat /proc/1/maps 2>/dev/null | grep .", "maps"),
         ("! dd if=/proc/1/mem of=/dev/null bs=1 count=1 skip=4194304 2>/dev/null", "mem"),
         ("! sh -c 'echo x > /proc/1/mem' 2>/dev/null", "write"),
@@ -121,7 +127,10 @@ async fn pid_one_ends_daemons_and_bombs() {
     let daemon = "(env -i setsid sh -c 'echo > up; exec sleep 1d' &); until [ -e up ]; do :; done";
     assert_eq!(master.run(&sh(daemon)).await.end.killed_processes, 1);
     let bomb = "while :; do setsid sh -c \"$BOMB\" & done 2>/dev/null";
-    let mut step = StartRequest { grace_ms: 100, ..sh(&format!("echo 300 > /proc/sys/kernel/pid_max || exit 3; echo lit; {bomb}")) };
+    let mut step = StartRequest {
+        grace_ms: 100,
+        ..sh(&format!("echo 400 > /proc/sys/kernel/pid_max || exit 3; echo lit; {bomb}"))
+    };
     step.env.insert("BOMB".into(), bomb.into());
     master.start(&step).await.unwrap();
     let mut attached = master.attach(&step.step_id, 0).await.unwrap();
@@ -132,6 +141,20 @@ async fn pid_one_ends_daemons_and_bombs() {
     master.signal(&step.step_id, What::Stop(true)).await;
     assert_eq!(master.follow(&step.step_id).await.end.cause(), EndCause::Stopped);
     assert_eq!(master.run(&sh("ls -d /proc/[0-9]* | wc -l")).await.text().trim().parse::<u32>().unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_socket_with_a_path_answers_only_those_from_outside() {
+    let Some(options) = pid_one_options() else { return };
+    let shim = options.by_path().start();
+    let mut master = shim.master().await;
+    let connect = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(60)\n\
+        try: print(len(s.recv(100)))\nexcept ConnectionError: print(0)";
+    let ran = master.run(&argv(&["/usr/bin/python3", "-c", connect, shim.socket.to_str().unwrap()])).await;
+    if ran.end.cause() != EndCause::NotStarted {
+        assert_eq!(ran.text(), "0\n", "a server that speaks HTTP/2 would have sent its settings");
+    }
+    assert!(master.client.info(InfoRequest {}).await.is_ok());
 }
 
 #[tokio::test]

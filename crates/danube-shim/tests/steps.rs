@@ -1,4 +1,6 @@
 //! Steps: started once, ended with their main process, with all that the shim guarantees.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
@@ -36,7 +38,11 @@ async fn a_step_ends_with_its_main_process_though_a_child_holds_the_pipe() {
 async fn a_daemon_ends_with_its_step_too() {
     let shim = Shim::worker();
     // Two forks, a session of its own, and nothing of the step's environment.
-    let ran = shim.master().await.run(&sh("(env -i setsid sh -c 'echo $$ > pid; exec sleep 1d' &); until [ -s pid ]; do :; done; cat pid")).await;
+    let ran = shim
+        .master()
+        .await
+        .run(&sh("(env -i setsid sh -c 'echo $$ > pid; exec sleep 1d' &); until [ -s pid ]; do :; done; cat pid"))
+        .await;
     assert_eq!((ran.end.exit_code, ran.end.killed_processes), (0, 1));
     assert_gone(ran.text().trim());
 }
@@ -193,7 +199,8 @@ async fn a_step_runs_as_its_user_without_capabilities() {
     }
     let shim = Options::worker().env("DANUBE_SHIM_USER", "54322:54323,7,8").start();
     std::fs::set_permissions(shim.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let script = "id -u; id -g; id -G; grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u; cat \"$0\"";
+    let script =
+        "id -u; id -g; id -G; grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u; cat \"$0\"";
     let mut step = sh(script);
     step.secret_files.push(SecretFile { env: "KEY".into(), content: "hush".into() });
     let text = shim.master().await.run(&step).await.text();

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 use danube_proto::v1::attach_reply::Of;
 use danube_proto::v1::shim_client::ShimClient;
 use danube_proto::v1::signal_request::What;
-use danube_proto::v1::{
-    AttachReply, AttachRequest, Chunk, End, HelloReply, HelloRequest, SignalRequest, StartRequest,
-};
+use danube_proto::v1::{AttachReply, AttachRequest, Chunk, End, HelloReply, HelloRequest, SignalRequest, StartRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;

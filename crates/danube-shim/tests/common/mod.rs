@@ -1,5 +1,6 @@
 //! A real shim on a real socket, and a master for it.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 pub mod master;
 
@@ -32,11 +33,12 @@ pub struct Options {
     role: &'static str,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
+    by_path: bool,
 }
 
 impl Options {
     pub fn worker() -> Self {
-        Self { role: "worker", environment: Vec::new(), wrapper: Vec::new() }
+        Self { role: "worker", environment: Vec::new(), wrapper: Vec::new(), by_path: false }
     }
 
     pub fn coordinator() -> Self {
@@ -54,6 +56,12 @@ impl Options {
         self
     }
 
+    /// The shim makes its socket itself, as in Kubernetes.
+    pub fn by_path(mut self) -> Self {
+        self.by_path = true;
+        self
+    }
+
     /// `{}` in a value stands for the test's folder.
     pub fn start(self) -> Shim {
         let folder = tempfile::tempdir().unwrap();
@@ -66,18 +74,31 @@ impl Options {
             rustix::io::fcntl_setfd(&listener, FdFlags::empty()).unwrap();
             self.command(folder.path(), &listener).spawn().unwrap()
         };
+        if !self.by_path {
+            return Shim { child, folder, socket };
+        }
+        let socket = folder.path().join("own.sock");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            std::thread::yield_now();
+        }
         Shim { child, folder, socket }
     }
 
     fn command(&self, folder: &Path, listener: &UnixListener) -> Command {
         use std::os::fd::AsRawFd;
-        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_danube-shim")]);
+        // The static binary can be put to the same tests.
+        let shim = std::env::var("DANUBE_SHIM_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_danube-shim").to_owned());
+        let words = self.wrapper.iter().map(String::as_str).chain([shim.as_str()]);
         let words: Vec<&str> = words.collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var("PATH").unwrap());
         command.env("DANUBE_SHIM_ROLE", self.role).env("DANUBE_SHIM_NONCE", "the-nonce");
-        command.env("DANUBE_SHIM_LISTEN_FD", listener.as_raw_fd().to_string());
+        if self.by_path {
+            command.env("DANUBE_SHIM_LISTEN", folder.join("own.sock"));
+        } else {
+            command.env("DANUBE_SHIM_LISTEN_FD", listener.as_raw_fd().to_string());
+        }
         command.env("DANUBE_SHIM_WORKSPACE", folder.join("workspace"));
         command.env("DANUBE_SHIM_DANUBE", folder.join("danube"));
         let folder = folder.to_str().unwrap();
