@@ -57,6 +57,12 @@ impl Ids {
         matches!(self.tier, Tier::Root | Tier::Subuid)
     }
 
+    /// The first id on the host that an image's files may have: files unpacked for other ids cannot be used.
+    #[must_use]
+    pub fn first(&self) -> u32 {
+        if self.has_range() { self.base.0 } else { self.caller.0 }
+    }
+
     /// The keeper's maps, users then groups.
     #[must_use]
     pub fn outer(&self) -> [Vec<IdLine>; 2] {

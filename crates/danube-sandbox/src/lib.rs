@@ -10,6 +10,7 @@ pub mod egress;
 pub mod error;
 mod group;
 pub mod ids;
+mod image_removal;
 pub mod images;
 mod inside;
 mod keeper;

@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use danube_core::id::{AttemptId, ContainerName};
-use danube_core::runtime::{ContainerSpec, FoundGroup, GroupEvent, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace};
+use danube_core::runtime::{
+    ContainerSpec, FoundGroup, GroupEvent, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace,
+};
 use futures_core::Stream;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
@@ -21,6 +23,7 @@ use crate::group::folder::{self, GroupFolder};
 use crate::group::follow::{self, Events, Monitor};
 use crate::group::record::{self, Assignment, Traces};
 use crate::ids::Tier;
+use crate::image_removal;
 use crate::monitor;
 
 /// How long a monitor may take to kill its containers before it is killed itself.
@@ -37,6 +40,16 @@ impl Sandbox {
     #[must_use]
     pub fn new(config: SandboxConfig) -> Self {
         Self { config }
+    }
+
+    /// Removes every unpacked image that no container uses. The number of those removed.
+    ///
+    /// # Errors
+    /// When an image's files cannot be removed.
+    pub async fn remove_images(&self) -> Result<usize, SandboxError> {
+        let (dir, command) = (self.config.image_dir.clone(), self.monitor_command()?);
+        let removed = tokio::task::spawn_blocking(move || image_removal::remove_unused(&dir, command)).await;
+        removed.map_err(io::Error::other).doing(|| "remove images")?
     }
 
     fn folder(&self, attempt: &AttemptId) -> GroupFolder {
@@ -69,9 +82,8 @@ impl Sandbox {
             if to.exists() {
                 return Ok(());
             }
-            fs::rename(from, &to).doing(|| {
-                format!("take over {} (it must lie on the data directory's file system)", from.display())
-            })
+            fs::rename(from, &to)
+                .doing(|| format!("take over {} (it must lie on the data directory's file system)", from.display()))
         };
         match &assignment.spec.workspace {
             Workspace::Prepared { dir, .. } => take(dir, folder.workspace())?,

@@ -105,6 +105,18 @@ pub fn exec_fd(program: impl AsFd, args: &[CString], env: &[CString]) -> io::Err
     io::Error::last_os_error()
 }
 
+/// Makes the number of one descriptor mean another file.
+#[expect(unsafe_code, reason = "rustix's dup3 wants to own the number it replaces")]
+pub fn replace(old: &OwnedFd, new: OwnedFd) -> Result<(), rustix::io::Errno> {
+    // SAFETY: both numbers are open; `old` stays an open descriptor throughout, of which only the file changes.
+    let done = unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 {
+        Err(rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO))
+    } else {
+        Ok(())
+    }
+}
+
 /// Leaves namespaces of the caller's for new ones.
 #[expect(unsafe_code, reason = "unshare can make descriptor tables diverge between threads")]
 pub fn unshare(spaces: UnshareFlags) -> io::Result<()> {

@@ -82,7 +82,10 @@ impl Monitor {
         // An error here means that there is nothing to wait for.
         let _ = self.0.readable().await;
         let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOHANG;
-        let _ = rustix::process::waitid(rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(self.0.get_ref())), options);
+        let _ = rustix::process::waitid(
+            rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(self.0.get_ref())),
+            options,
+        );
     }
 }
 
@@ -172,8 +175,11 @@ fn watch(folder: &GroupFolder) -> Result<Option<AsyncFd<OwnedFd>>, SandboxError>
     use inotify::{CreateFlags, WatchFlags};
     let said = || format!("watch {}", folder.path().display());
     let notify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).doing(said)?;
-    let changes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
-    match inotify::add_watch(&notify, folder.path(), changes) {
+    let changes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    // A directory's own deletion is told only when the last descriptor of it is closed; its parent tells at once.
+    let parent = folder.path().parent().unwrap_or(folder.path());
+    let watched = inotify::add_watch(&notify, parent, WatchFlags::DELETE);
+    match watched.and_then(|_| inotify::add_watch(&notify, folder.path(), changes)) {
         Ok(_) => sys::readable(notify).map(Some).doing(said),
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(error) => Err(error).doing(said),

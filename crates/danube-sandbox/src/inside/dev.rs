@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use super::clone_tree;
 use super::root::fresh;
 use super::tree::Tree;
-use super::clone_tree;
 use crate::error::{Doing, SandboxError};
 use crate::ids::Ids;
 use crate::plan::Node;
@@ -44,11 +44,8 @@ pub fn mount_dev(tree: &Tree<'_>, devices: &[(PathBuf, OwnedFd)]) -> Result<(), 
 /// Makes `/dev` with its pseudo-terminals.
 pub fn mount(tree: &Tree<'_>, devices: Vec<(PathBuf, OwnedFd)>, ids: &Ids) -> Result<(), SandboxError> {
     mount_dev(tree, &devices)?;
-    let mut options = vec![
-        ("newinstance", OsString::new()),
-        ("ptmxmode", OsString::from("0666")),
-        ("mode", OsString::from("0620")),
-    ];
+    let mut options =
+        vec![("newinstance", OsString::new()), ("ptmxmode", OsString::from("0666")), ("mode", OsString::from("0620"))];
     if ids.has_range() {
         options.push(("gid", OsString::from(TTY_GROUP)));
     }

@@ -79,6 +79,14 @@ fn report(sync: &OwnedFd, error: &SandboxError) {
     let _ = std::fs::File::from(sync).write_all(error.to_string().as_bytes());
 }
 
+/// Becomes root of the new user namespace once its maps are written.
+pub fn become_root_when_told(ids: &Ids, sync: &OwnedFd) -> Result<(), SandboxError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie to the keeper")?;
+    wait_for_byte(sync)?;
+    privileges::become_container_root(ids)?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie to the keeper")
+}
+
 fn prepare_and_exec(entrance: &Entrance<'_>, fds: LaunchFds) -> Result<(), SandboxError> {
     tie_to_monitor()?;
     wait_for_monitor(entrance.sync)?;
@@ -104,14 +112,17 @@ fn tie_to_monitor() -> Result<(), SandboxError> {
 /// The monitor sends one byte when this process is in its cgroups. Nothing instead means that the monitor died
 /// before the kernel could tie us to it.
 fn wait_for_monitor(sync: &OwnedFd) -> Result<(), SandboxError> {
-    let mut byte = [0];
-    let mut sync = std::fs::File::from(sync.try_clone().doing(|| "copy a descriptor")?);
-    sync.read_exact(&mut byte).doing(|| "wait for the monitor")?;
+    wait_for_byte(sync)?;
     match sys::unshare(rustix::thread::UnshareFlags::NEWCGROUP) {
         // Without cgroups in the kernel there is nothing to hide.
         Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error).doing(|| "hide the host's cgroups"),
         _ => Ok(()),
     }
+}
+
+fn wait_for_byte(sync: &OwnedFd) -> Result<(), SandboxError> {
+    let mut sync = std::fs::File::from(sync.try_clone().doing(|| "copy a descriptor")?);
+    sync.read_exact(&mut [0]).doing(|| "wait for the monitor")
 }
 
 /// Lets the shim inherit its descriptors and says in its environment which they are.
@@ -123,7 +134,8 @@ fn inherit(entrance: &Entrance<'_>, fds: LaunchFds) -> Result<Vec<CString>, Sand
     rustix::stdio::dup2_stdout(&fds.log).doing(|| "set standard output")?;
     rustix::stdio::dup2_stderr(&fds.log).doing(|| "set standard error")?;
     drop((null, fds.log));
-    let named = [(shim_env::LISTEN_FD, Some(fds.listen)), (shim_env::SPOOL_FD, Some(fds.spool)), (shim_env::OOM_FD, fds.oom)];
+    let named =
+        [(shim_env::LISTEN_FD, Some(fds.listen)), (shim_env::SPOOL_FD, Some(fds.spool)), (shim_env::OOM_FD, fds.oom)];
     for (name, fd) in named.into_iter().filter_map(|(name, fd)| Some((name, fd?))) {
         rustix::io::fcntl_setfd(&fd, FdFlags::empty()).doing(|| "let the shim inherit a descriptor")?;
         env.push(format!("{name}={}", std::os::fd::IntoRawFd::into_raw_fd(fd)));

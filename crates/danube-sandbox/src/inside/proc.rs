@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::clone_tree;
 use super::root;
 use super::tree::Tree;
-use super::clone_tree;
 use crate::error::{Doing, SandboxError};
 use crate::sys::{self, MountLimits};
 

@@ -73,6 +73,7 @@ pub fn build(plan: &ContainerPlan, sources: Sources, ids: &Ids) -> Result<(), Sa
     proc::mount(&tree, plan.pids)?;
     dev::mount(&tree, sources.devices, ids)?;
     fresh(&tree, "/run", &[("mode", "0755")])?;
+    fresh(&tree, "/danube", &[("mode", "0755")])?;
     if let Some(processors) = sources.processors {
         sys::limit_mounts(&processors, MountLimits { read_only: true, no_devices: true, no_exec: true })
             .and_then(|()| Ok(tree.attach(&processors, Path::new(PROCESSORS))?))

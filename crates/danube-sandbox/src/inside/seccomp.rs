@@ -65,12 +65,8 @@ const DENIED_HERE: &[c_long] = &[];
 
 /// Answered with ENOSYS, so that callers use what came before them: the flags of `clone3` are in memory, where a
 /// filter cannot see them; `io_uring` does work that no filter sees.
-const UNKNOWN: &[c_long] = &[
-    libc::SYS_clone3,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-];
+const UNKNOWN: &[c_long] =
+    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
 
 /// New namespaces of any kind.
 const NAMESPACES: [libc::c_int; 8] = [
@@ -90,7 +86,8 @@ const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
 /// Installs the filters on this process and all it will ever start.
 pub fn install() -> Result<(), SandboxError> {
-    let programs = [filter(denied()?, libc::EPERM), filter(unknown(), libc::ENOSYS), filter(families()?, libc::EAFNOSUPPORT)];
+    let programs =
+        [filter(denied()?, libc::EPERM), filter(unknown(), libc::ENOSYS), filter(families()?, libc::EAFNOSUPPORT)];
     for program in programs {
         apply(&program?)?;
     }

@@ -13,13 +13,15 @@ use crate::egress::{self, EgressSockets};
 use crate::error::{Doing, SandboxError};
 use crate::group::cleanup;
 use crate::group::folder::GroupFolder;
-use crate::ids::{Ids, map_text};
+use crate::ids::{IdLine, Ids, map_text};
+use crate::images::{self, ResolvedImage};
 use crate::inside::{self, Entrance, LaunchFds};
 use crate::plan::ContainerPlan;
 use crate::sys::{self, Fork, MountLimits};
 use wire::{Order, Reply};
 
 mod own;
+pub mod unpack;
 pub mod wire;
 
 /// What the keeper must know before the monitor's first order.
@@ -106,6 +108,11 @@ impl Keeper {
     /// Carries out one order. A failed order is answered; only a lost channel ends the keeper.
     fn obey(&self, channel: &OwnedFd, order: Order, fds: Vec<OwnedFd>) -> Result<(), SandboxError> {
         let done = match order {
+            Order::Clear => clear(&fds).map(|()| Reply::Done),
+            Order::Unpack(image) => match self.unpack(channel, &image, &fds) {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
             Order::Remove(folder) => remove(&GroupFolder::at(folder)).map(|()| Reply::Done),
             Order::Own(owns) => self.own(&owns).map(|()| Reply::Done),
             Order::Launch(plan) => match self.launch(&plan, fds) {
@@ -117,6 +124,11 @@ impl Keeper {
             },
         };
         answer(channel, &done.unwrap_or_else(|error| Reply::Failed(error.to_string())))
+    }
+
+    fn unpack(&self, channel: &OwnedFd, image: &ResolvedImage, fds: &[OwnedFd]) -> Result<(), SandboxError> {
+        let root = fds.first().ok_or_else(|| SandboxError::Reported("unpack into what?".into()))?;
+        unpack::run(channel, &self.ids, image, root)
     }
 
     fn own(&self, owns: &[wire::Own]) -> Result<(), SandboxError> {
@@ -136,20 +148,24 @@ impl Keeper {
                 inside::enter(&Entrance { plan, ids: &self.ids, shim, sync: &theirs }, fds)
             }
             Fork::Parent(pid) => {
-                self.map(plan, pid)?;
+                write_maps(pid, &self.ids.inner(plan.user))?;
                 Ok((pid, ours))
             }
         }
     }
+}
 
-    fn map(&self, plan: &ContainerPlan, pid: Pid) -> Result<(), SandboxError> {
-        let [users, groups] = self.ids.inner(plan.user);
-        for (file, lines) in [("uid_map", users), ("gid_map", groups)] {
-            let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
-            std::fs::write(&path, map_text(&lines)).doing(|| format!("write {path}"))?;
-        }
-        Ok(())
+fn write_maps(pid: Pid, [users, groups]: &[Vec<IdLine>; 2]) -> Result<(), SandboxError> {
+    for (file, lines) in [("uid_map", users), ("gid_map", groups)] {
+        let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
+        std::fs::write(&path, map_text(lines)).doing(|| format!("write {path}"))?;
     }
+    Ok(())
+}
+
+fn clear(fds: &[OwnedFd]) -> Result<(), SandboxError> {
+    let root = fds.first().ok_or_else(|| SandboxError::Reported("clear what?".into()))?;
+    images::clear(root.as_fd()).map_err(|error| SandboxError::Image(error.to_string()))
 }
 
 /// Removes what tenants wrote; the rest of the folder is the caller's.

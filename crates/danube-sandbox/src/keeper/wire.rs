@@ -10,6 +10,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::images::{ResolvedImage, Unpacked};
 use crate::plan::ContainerPlan;
 
 /// Bytes of one message at most. A plan is some ten thousand.
@@ -25,6 +26,10 @@ pub enum Order {
     Launch(Box<ContainerPlan>),
     /// Give files to a container's user.
     Own(Vec<Own>),
+    /// Unpack an image. Descriptor: the empty directory.
+    Unpack(Box<ResolvedImage>),
+    /// Empty a directory of unpacked files. Descriptor: the directory.
+    Clear,
     /// Remove what tenants wrote in a group's folder.
     Remove(PathBuf),
 }
@@ -56,6 +61,15 @@ pub enum Reply {
         /// Its PID 1, as the monitor sees it.
         pid: i32,
     },
+    /// An image is being unpacked: bytes read, bytes to read.
+    Progress {
+        /// Read so far.
+        done: u64,
+        /// All there is.
+        total: u64,
+    },
+    /// The image is unpacked.
+    Unpacked(Unpacked),
     /// Done.
     Done,
     /// It could not be done, in words.
@@ -82,8 +96,7 @@ pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, 
     let mut text = vec![0; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
-    let got =
-        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut text)], &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut text)], &mut beside, RecvFlags::CMSG_CLOEXEC)?;
     if got.bytes == 0 {
         return Ok(None);
     }

@@ -32,7 +32,9 @@ pub fn prepare(folder: &ContainerFolder) -> Result<Openings, SandboxError> {
     let said = || format!("make {}", folder.path().display());
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true);
-    for dir in [folder.spool(), folder.tmp(), folder.var_tmp(), folder.home().join(".cargo"), folder.upper(), folder.work()] {
+    for dir in
+        [folder.spool(), folder.tmp(), folder.var_tmp(), folder.home().join(".cargo"), folder.upper(), folder.work()]
+    {
         builder.create(dir).doing(said)?;
     }
     let (_dir, socket) = folder.socket()?;

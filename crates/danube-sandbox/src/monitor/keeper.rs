@@ -15,6 +15,7 @@ use crate::plan::ContainerPlan;
 use crate::sys::{self, Fork};
 
 use super::maps;
+use super::start::Lock;
 
 /// The keeper, before the monitor has a runtime.
 pub struct Started {
@@ -27,13 +28,18 @@ pub struct Started {
 }
 
 /// Forks the keeper and waits until the group's namespaces stand.
-pub fn start(setup: &Setup, id_base: u32) -> Result<Started, SandboxError> {
+///
+/// `lock` is the monitor's alone: the keeper lets go of it, or the group would seem alive after its monitor.
+pub fn start(setup: &Setup, id_base: u32, lock: Option<&Lock>) -> Result<Started, SandboxError> {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .doing(|| "make the line to the keeper")?;
     match sys::fork(0).doing(|| "make the keeper")? {
         Fork::Child => {
             drop(ours);
+            if let Some(lock) = lock {
+                lock.let_go();
+            }
             keeper::run(&theirs, setup)
         }
         Fork::Parent(pid) => {
@@ -54,8 +60,8 @@ fn settle(channel: OwnedFd, pid: Pid, setup: &Setup, id_base: u32) -> Result<Sta
 }
 
 /// Gives an order without a runtime.
-pub fn ask_now(channel: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
-    wire::send(channel, order, &[]).doing(|| "order the keeper")?;
+pub fn ask_now(channel: &OwnedFd, order: &Order, fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+    wire::send(channel, order, fds).doing(|| "order the keeper")?;
     expect(channel, |reply| matches!(reply, Reply::Done)).map(drop)
 }
 
@@ -84,6 +90,7 @@ pub struct Keeper {
 impl Keeper {
     /// Takes over the line.
     pub fn new(channel: OwnedFd) -> Result<Self, SandboxError> {
+        rustix::io::ioctl_fionbio(&channel, true).doing(|| "listen to the keeper")?;
         let channel = sys::readable(channel).doing(|| "listen to the keeper")?;
         Ok(Self { channel: tokio::sync::Mutex::new(channel) })
     }
@@ -105,6 +112,23 @@ impl Keeper {
         }
     }
 
+    /// Gives an order that tells of its progress until it is done.
+    pub async fn ask_long(
+        &self,
+        order: &Order,
+        fds: &[BorrowedFd<'_>],
+        progress: impl Fn(u64, u64),
+    ) -> Result<Reply, SandboxError> {
+        let channel = self.channel.lock().await;
+        wire::send(channel.get_ref().as_fd(), order, fds).doing(|| "order the keeper")?;
+        loop {
+            match judge(hear(&channel).await?, |_| true)? {
+                (Reply::Progress { done, total }, _) => progress(done, total),
+                (reply, _) => return Ok(reply),
+            }
+        }
+    }
+
     async fn ask(
         &self,
         order: &Order,
@@ -113,9 +137,17 @@ impl Keeper {
     ) -> Result<(Reply, Vec<OwnedFd>), SandboxError> {
         let channel = self.channel.lock().await;
         wire::send(channel.get_ref().as_fd(), order, fds).doing(|| "order the keeper")?;
+        judge(hear(&channel).await?, wanted)
+    }
+}
+
+/// The next reply.
+async fn hear(channel: &AsyncFd<OwnedFd>) -> Result<Option<(Reply, Vec<OwnedFd>)>, SandboxError> {
+    loop {
         let mut ready = channel.readable().await.doing(|| "hear from the keeper")?;
-        let received = wire::receive(channel.get_ref().as_fd()).doing(|| "hear from the keeper")?;
-        ready.clear_ready();
-        judge(received, wanted)
+        match wire::receive(channel.get_ref().as_fd()) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => ready.clear_ready(),
+            received => return received.doing(|| "hear from the keeper"),
+        }
     }
 }

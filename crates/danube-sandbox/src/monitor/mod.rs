@@ -12,6 +12,7 @@ use crate::probe;
 mod cgroups;
 mod container;
 mod control;
+mod images;
 mod keeper;
 mod maps;
 mod serve;
@@ -19,7 +20,7 @@ mod start;
 mod sweep;
 
 pub use control::{CONTROL, ask_to_add};
-pub use sweep::SWEEP;
+pub use sweep::{CLEAR, SWEEP};
 
 /// Argument that makes the program print what the machine allows, instead of being a monitor.
 pub const PROBE: &str = "--probe";
@@ -31,6 +32,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match arguments.as_slice() {
         [probe] if probe == PROBE => probe::print(),
+        [clear] if clear == CLEAR => sweep::clear_stdin(),
         [sweep, dir] if sweep == SWEEP => sweep::main(&GroupFolder::at(dir.into())),
         [dir] => start::main(&GroupFolder::at(dir.into())),
         _ => {

@@ -1,18 +1,19 @@
 //! The life of a group, once its namespaces stand.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use danube_core::id::ContainerName;
-use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent, ImageSource};
+use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent, ImageSource, Role};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 use super::cgroups::{Cgroup, Cgroups};
 use super::container::{self, Openings, Process};
 use super::control::Control;
+use super::images;
 use super::keeper::{Keeper, Started};
 use crate::egress::{EgressSockets, Proxies, Relays, Resolver, Upstream};
 use crate::error::{Doing, SandboxError};
@@ -21,14 +22,20 @@ use crate::group::journal::Journal;
 use crate::group::record::{self, Assignment, ExitRecord, Traces};
 use crate::ids::{Ids, Tier};
 use crate::keeper::wire::Own;
-use crate::plan::outfit::{self, Planner};
+use crate::plan::outfit::{self, Base, Planner};
 
 /// Everything that the tasks of a group share.
 pub struct Group {
-    folder: GroupFolder,
-    assignment: Assignment,
-    ids: Ids,
-    keeper: Option<Keeper>,
+    /// Where it lives.
+    pub folder: GroupFolder,
+    /// What it is.
+    pub assignment: Assignment,
+    /// Its ids.
+    pub ids: Ids,
+    /// Makes its containers; none without isolation.
+    pub keeper: Option<Keeper>,
+    /// `/workspace` has been given to the steps' user.
+    workspace: OnceCell<()>,
     cgroups: Option<Cgroups>,
     journal: Mutex<Journal>,
     /// Becomes true when everything is to be killed.
@@ -66,10 +73,12 @@ impl Group {
         record::write(&folder.traces(), &Traces { ids, cgroups: paths })?;
         let journal = Mutex::new(Journal::open(&folder)?);
         let stopping = watch::Sender::new(false);
-        Ok((Arc::new(Self { folder, assignment, ids, keeper, cgroups, journal, stopping }), sockets))
+        let workspace = OnceCell::new();
+        Ok((Arc::new(Self { folder, assignment, ids, keeper, workspace, cgroups, journal, stopping }), sockets))
     }
 
-    fn tell(&self, event: &GroupEvent) {
+    /// Writes an event into the journal.
+    pub fn tell(&self, event: &GroupEvent) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = journal.append(event) {
             eprintln!("monitor: {error}");
@@ -84,7 +93,11 @@ impl Group {
         self.tell_state(container, ContainerState::Waiting { message: message.into() });
     }
 
-    fn start_relays(self: &Arc<Self>, sockets: Option<EgressSockets>, tasks: &mut JoinSet<()>) -> Result<(), SandboxError> {
+    fn start_relays(
+        self: &Arc<Self>,
+        sockets: Option<EgressSockets>,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), SandboxError> {
         let Some(sockets) = sockets else { return Ok(()) };
         let machine = |error: crate::egress::EgressError| SandboxError::Machine(error.to_string());
         let proxies = Proxies::from_env(std::env::vars()).map_err(machine)?;
@@ -114,10 +127,11 @@ impl Group {
     }
 
     /// One container from its launch to its end.
-    async fn live(&self, spec: ContainerSpec, openings: Openings) -> Result<ContainerState, SandboxError> {
+    async fn live(self: &Arc<Self>, spec: ContainerSpec, openings: Openings) -> Result<ContainerState, SandboxError> {
         let name = spec.name.clone();
         let cgroup = self.cgroup(&spec);
-        let process = self.launch(spec, openings, cgroup.as_ref()).await?;
+        let (base, _lock) = self.base(&spec).await?;
+        let process = self.launch(spec, base, openings, cgroup.as_ref()).await?;
         self.tell_state(&name, ContainerState::Running);
         let mut stopping = self.stopping.subscribe();
         let ended = process.ended(cgroup.as_ref());
@@ -144,24 +158,33 @@ impl Group {
         }
     }
 
+    fn planner(&self) -> Planner<'_> {
+        Planner { assignment: &self.assignment, ids: &self.ids, folder: &self.folder }
+    }
+
+    /// What the container's image brings, and the image's lock.
+    async fn base(self: &Arc<Self>, spec: &ContainerSpec) -> Result<(Base, Option<OwnedFd>), SandboxError> {
+        if spec.image == ImageSource::Host {
+            return Ok((self.planner().host(spec), None));
+        }
+        let ready = images::ready(self, spec).await?;
+        Ok((ready.base, Some(ready.lock)))
+    }
+
     async fn launch(
         &self,
         spec: ContainerSpec,
+        base: Base,
         openings: Openings,
         cgroup: Option<&Cgroup>,
     ) -> Result<Process, SandboxError> {
         let Some(keeper) = &self.keeper else {
             return Err(SandboxError::Config("--isolation none is not built yet".into()));
         };
-        let planner = Planner { assignment: &self.assignment, ids: &self.ids, folder: &self.folder };
-        let base = match &spec.image {
-            ImageSource::Host => planner.host(&spec),
-            other => return Err(SandboxError::Image(format!("the image {other:?} cannot be used yet"))),
-        };
         let folder = self.folder.container(&spec.name);
-        let plan = planner.outfit(&spec, base, &folder);
+        let plan = self.planner().outfit(&spec, base, &folder);
         keeper.own(outfit::owners(&plan, &folder)).await?;
-        keeper.own(self.shared_owners(plan.user)).await?;
+        self.share(keeper, spec.role, plan.user).await?;
         let oom = cgroup.and_then(Cgroup::oom_counter);
         let fds = [&openings.listen, &openings.spool, &openings.log].into_iter().chain(&oom);
         let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
@@ -174,11 +197,19 @@ impl Group {
         Ok(process)
     }
 
-    /// `/workspace` and `/danube/src` belong to the steps' user.
-    fn shared_owners(&self, user: (u32, u32)) -> Vec<Own> {
-        let own = |path, mode| Own { path, user, mode, recursive: true };
-        let source = self.assignment.spec.source.is_some().then(|| own(self.folder.source(), 0o755));
-        [own(self.folder.workspace(), 0o2775)].into_iter().chain(source).collect()
+    /// `/workspace` belongs to the first worker's user and to a group that all have; `/danube/src` to the
+    /// coordinator's user.
+    async fn share(&self, keeper: &Keeper, role: Role, user: (u32, u32)) -> Result<(), SandboxError> {
+        let own = |path, user, mode| vec![Own { path, user, mode, recursive: true }];
+        if role == Role::Worker {
+            let user = (user.0, outfit::WORKSPACE_GROUP);
+            let give = || keeper.own(own(self.folder.workspace(), user, 0o2775));
+            return self.workspace.get_or_try_init(give).await.map(drop);
+        }
+        match &self.assignment.spec.source {
+            Some(_) => keeper.own(own(self.folder.source(), user, 0o755)).await,
+            None => Ok(()),
+        }
     }
 
     /// Until the last container has ended: new ones are added, a stop is obeyed.
@@ -205,11 +236,7 @@ impl Group {
     }
 
     /// A container that could not be made fails the group as a whole: its steps could not run.
-    fn note(
-        &self,
-        ended: Result<Ended, tokio::task::JoinError>,
-        states: &mut BTreeMap<ContainerName, ContainerState>,
-    ) {
+    fn note(&self, ended: Result<Ended, tokio::task::JoinError>, states: &mut BTreeMap<ContainerName, ContainerState>) {
         let failure = match ended {
             Ok((name, Ok(state))) => {
                 states.insert(name, state);

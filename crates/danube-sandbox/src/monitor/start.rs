@@ -15,6 +15,7 @@ use crate::group::folder::GroupFolder;
 use crate::group::journal::Journal;
 use crate::group::record::{self, Assignment, ExitRecord};
 use crate::keeper::Setup;
+use crate::sys;
 
 /// Runs a group from its folder.
 pub fn main(folder: &GroupFolder) -> ExitCode {
@@ -37,7 +38,7 @@ fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
     let assignment: Assignment = record::read(&folder.spec())?
         .ok_or_else(|| SandboxError::Config(format!("{} has no spec.json", folder.path().display())))?;
     let started = match assignment.config.isolation {
-        Isolation::Namespaces => Some(start_keeper(&assignment)?),
+        Isolation::Namespaces => Some(start_keeper(&assignment, &lock)?),
         Isolation::None => None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -47,19 +48,32 @@ fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
     done
 }
 
+/// The group's lock: held by the monitor's open file for as long as that lives.
+pub struct Lock(OwnedFd);
+
+impl Lock {
+    /// Stops holding it in a forked copy of this process, by putting another file in its place.
+    pub fn let_go(&self) {
+        let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        if let Err(error) = null.and_then(|null| sys::replace(&self.0, null)) {
+            eprintln!("the keeper holds on to the group's lock: {error}");
+        }
+    }
+}
+
 /// The engine started this process with the locked file of process ids as standard input: the lock is on the open
 /// file, so it was held before this process began and ends with it. The engine also writes the id.
-fn hold_lock() -> Result<OwnedFd, SandboxError> {
+fn hold_lock() -> Result<Lock, SandboxError> {
     let said = || "take the group's lock";
     let lock = std::io::stdin().as_fd().try_clone_to_owned().doing(said)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).doing(said)?;
     rustix::stdio::dup2_stdin(&null).doing(said)?;
-    Ok(lock)
+    Ok(Lock(lock))
 }
 
-fn start_keeper(assignment: &Assignment) -> Result<Started, SandboxError> {
+fn start_keeper(assignment: &Assignment, lock: &Lock) -> Result<Started, SandboxError> {
     let egress = &assignment.spec.egress;
     let own_network = egress.mode != EgressMode::Host;
     let ports = own_network.then(|| egress.ports());
-    keeper::start(&Setup { shim: Some(assignment.config.shim.clone()), ports }, assignment.config.id_base)
+    keeper::start(&Setup { shim: Some(assignment.config.shim.clone()), ports }, assignment.config.id_base, Some(lock))
 }

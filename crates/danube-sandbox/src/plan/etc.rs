@@ -6,11 +6,19 @@ use super::Node;
 
 /// Shown as they are on this machine, read-only. The first line is the list of design.md §6.
 pub const SHOWN: &[&str] = &[
-    "ssl", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime",
+    "ssl",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    "localtime",
     // Where Red Hat's and Arch's certificates are, to which `ssl` points.
-    "pki", "ca-certificates", "crypto-policies",
+    "pki",
+    "ca-certificates",
+    "crypto-policies",
     // Names of ports: `getservbyname` of curl, Perl and Java.
-    "services", "protocols",
+    "services",
+    "protocols",
 ];
 
 /// Directories shown whose name starts so: Debian's JDKs read `java.security` there and start with an error without.
@@ -48,7 +56,9 @@ pub fn network_files(resolv_conf: &str, host: &str) -> Vec<Node> {
 /// A caller who is root by number keeps that number with a single id; the line for `root` is then the user's.
 fn passwd(user: u32, group: u32) -> String {
     let root = if user == 0 { String::new() } else { "root:x:0:0:root:/root:/bin/sh\n".into() };
-    format!("{root}{USER}:x:{user}:{group}:Danube:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n")
+    format!(
+        "{root}{USER}:x:{user}:{group}:Danube:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+    )
 }
 
 fn groups(group: u32) -> String {

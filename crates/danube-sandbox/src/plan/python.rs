@@ -13,7 +13,8 @@ pub const OLDEST: (u32, u32) = (3, 11);
 /// Names tried in each directory of `PATH`, the plain one first: it is the one its owner means.
 const NAMES: [&str; 5] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11"];
 /// Prints the four facts on a line each. Launchers such as pyenv's run the real program, which then names itself.
-const ASK: &str = "import sys; print(sys.executable, '%d.%d.%d' % sys.version_info[:3], sys.prefix, sys.base_prefix, sep='\\n')";
+const ASK: &str =
+    "import sys; print(sys.executable, '%d.%d.%d' % sys.version_info[:3], sys.prefix, sys.base_prefix, sep='\\n')";
 
 /// A Python that can run danubefiles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,8 @@ fn ask(program: &Path) -> Option<(Python, bool)> {
     if !program.exists() {
         return None;
     }
-    let output = Command::new(program).args(["-I", "-c", ASK]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output =
+        Command::new(program).args(["-I", "-c", ASK]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut lines = text.lines();
     let (path, version) = (PathBuf::from(lines.next()?), lines.next()?.to_owned());

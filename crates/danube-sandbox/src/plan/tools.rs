@@ -26,7 +26,15 @@ const GO_PROXY: &str = "https://proxy.golang.org,direct";
 const CARGO_CONFIG: &str = ".cargo/config.toml";
 /// Files that may hold credentials, covered wherever they lie at the top of a shown directory.
 const CREDENTIALS: [&str; 9] = [
-    ".npmrc", ".netrc", ".pypirc", ".git-credentials", "credentials", "credentials.toml", "auth.json", "pip.conf", ".env",
+    ".npmrc",
+    ".netrc",
+    ".pypirc",
+    ".git-credentials",
+    "credentials",
+    "credentials.toml",
+    "auth.json",
+    "pip.conf",
+    ".env",
 ];
 /// Variables that name a toolchain; kept when the place they name is shown.
 const NAMING: [&str; 3] = ["JAVA_HOME", "GOROOT", "NODE_PATH"];
@@ -149,7 +157,9 @@ impl HomeTools {
             return false;
         }
         self.binds.push(Bind::read_only(dir));
-        self.binds.extend(CREDENTIALS.iter().map(|name| dir.join(name)).filter(|file| is_file(file)).map(|f| Bind::masked(&f)));
+        self.binds.extend(
+            CREDENTIALS.iter().map(|name| dir.join(name)).filter(|file| is_file(file)).map(|f| Bind::masked(&f)),
+        );
         self.shown.push(dir.into());
         true
     }

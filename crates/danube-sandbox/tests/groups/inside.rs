@@ -36,7 +36,8 @@ fn serve(mut stream: UnixStream) -> Option<ExitCode> {
     command.env_remove(shim_env::LISTEN_FD);
     let steps = std::env::var(shim_env::USER).unwrap();
     if user.trim() == "step" && rustix::process::geteuid().is_root() {
-        let (uid, gid) = steps.split_once(':').unwrap();
+        let (uid, groups) = steps.split_once(':').unwrap();
+        let gid = groups.split(',').next().unwrap();
         command.uid(uid.parse().unwrap()).gid(gid.parse().unwrap());
     }
     let output = command.output().unwrap();

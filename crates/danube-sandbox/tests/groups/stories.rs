@@ -1,25 +1,48 @@
 //! The stories, in the order in which they are run.
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use danube_core::runtime::Runtime;
+use danube_core::id::AttemptId;
+use danube_core::runtime::{
+    ContainerState, GroupEvent, GroupFailure, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace,
+};
+use rustix::process::{Pid, Signal};
 
-use crate::world::{Traces, World, group};
+use crate::world::{World, container, group, next, traces};
 
 type Story = (&'static str, fn(&tokio::runtime::Runtime));
 
-const STORIES: &[Story] = &[("a_group_comes_and_goes_without_a_trace", a_group_comes_and_goes_without_a_trace)];
+const STORIES: &[Story] = &[
+    ("a_group_comes_and_goes_without_a_trace", a_group_comes_and_goes_without_a_trace),
+    ("a_second_engine_finds_the_group", a_second_engine_finds_the_group),
+    ("a_killed_monitor_is_lost_and_leaves_nothing_alive", a_killed_monitor_is_lost_and_leaves_nothing_alive),
+    ("how_a_container_ended_is_told", how_a_container_ended_is_told),
+    ("what_the_engine_prepared_is_there", what_the_engine_prepared_is_there),
+    ("a_step_reaches_nothing_of_the_host", a_step_reaches_nothing_of_the_host),
+    ("a_container_holds_no_power_over_its_kernel", a_container_holds_no_power_over_its_kernel),
+    ("groups_do_not_see_each_other", groups_do_not_see_each_other),
+    ("an_image_is_unpacked_once_and_never_written", an_image_is_unpacked_once_and_never_written),
+    ("a_reference_says_what_to_do", a_reference_says_what_to_do),
+    ("a_container_is_added_later", a_container_is_added_later),
+];
 
 /// Runs the stories whose names contain an argument, or all. The number of those that failed.
 pub fn run() -> usize {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let user = rustix::process::geteuid().as_raw();
     let mut failed = 0;
-    for (name, story) in STORIES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| name.contains(w))) {
+    for (name, story) in STORIES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| name.contains(w)))
+    {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let start = Instant::now();
-        let done = std::panic::catch_unwind(AssertUnwindSafe(|| story(&runtime)));
+        let (start, before) = (Instant::now(), traces());
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            story(&runtime);
+            let left: Vec<String> = traces().difference(&before).cloned().collect();
+            assert!(left.is_empty(), "left behind: {left:#?}");
+        }));
         failed += usize::from(done.is_err());
         let word = if done.is_ok() { "ok" } else { "FAILED" };
         println!("user {user}: {name} … {word} ({} ms)", start.elapsed().as_millis());
@@ -28,16 +51,285 @@ pub fn run() -> usize {
 }
 
 fn a_group_comes_and_goes_without_a_trace(runtime: &tokio::runtime::Runtime) {
-    let before = Traces::now();
     let world = World::new();
     runtime.block_on(async {
         let spec = group("story-comes", &["worker"]);
         world.create(&spec).await;
-        let said = world.step(&spec, "id; pwd; ls -la / /dev /workspace; cat /proc/self/status | grep -i -E 'cap|secc|nonew'; cat /proc/mounts | wc -l; env; ps ax | head; head -3 /etc/passwd; touch /workspace/x $HOME/y /tmp/z").await;
-        println!("{}", said.text);
+        world.create(&spec).await;
+        let said = world.step(&spec, "id -un; touch /workspace/x $HOME/y /tmp/z && echo made").await;
+        assert_eq!(said.text, "danube\nmade");
+        world.delete(&spec).await;
         world.delete(&spec).await;
         assert!(world.sandbox.list().await.unwrap().is_empty());
         assert!(std::fs::read_dir(world.data().join("groups")).unwrap().next().is_none());
+        assert_eq!(next(&mut world.sandbox.watch(&spec.attempt)).await, Some(GroupEvent::Gone));
     });
-    assert_eq!(Traces::now(), before);
+}
+
+fn a_second_engine_finds_the_group(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-second", &["worker"]);
+        world.create(&spec).await;
+        let second = world.again();
+        let found = second.list().await.unwrap();
+        assert_eq!(
+            found.iter().map(|group| (&group.attempt, group.running)).collect::<Vec<_>>(),
+            [(&spec.attempt, true)]
+        );
+        second.create(&spec).await.unwrap();
+        assert_eq!(world.step(&spec, "echo same").await.text, "same");
+        second.delete(&spec.attempt).await.unwrap();
+    });
+}
+
+fn monitor_of(world: &World, attempt: &AttemptId) -> Pid {
+    let file = world.data().join("groups").join(attempt.to_string()).join("monitor.pid");
+    Pid::from_raw(std::fs::read_to_string(file).unwrap().parse().unwrap()).unwrap()
+}
+
+fn a_killed_monitor_is_lost_and_leaves_nothing_alive(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-killed", &["worker", "coordinator"]);
+        world.create(&spec).await;
+        assert_eq!(world.step(&spec, "sleep 1000 >/dev/null 2>&1 & echo up").await.text, "up");
+        let mut events = world.sandbox.watch(&spec.attempt);
+        rustix::process::kill_process(monitor_of(&world, &spec.attempt), Signal::KILL).unwrap();
+        loop {
+            match next(&mut events).await.unwrap() {
+                GroupEvent::Failed { kind, .. } => break assert_eq!(kind, GroupFailure::Lost),
+                other => assert!(matches!(other, GroupEvent::State { .. }), "{other:?}"),
+            }
+        }
+        assert!(!world.sandbox.list().await.unwrap()[0].running);
+        world.delete(&spec).await;
+        assert_eq!(next(&mut events).await, Some(GroupEvent::Gone));
+        let open = world.sandbox.open(&spec.attempt, &"worker".parse().unwrap()).await;
+        assert!(matches!(open, Err(RuntimeError::NotRunning(_))), "{open:?}");
+    });
+}
+
+fn how_a_container_ended_is_told(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-ends", &["coordinator"]);
+        world.create(&spec).await;
+        let mut events = world.sandbox.watch(&spec.attempt);
+        world.tell_to_exit(&spec, "coordinator", 7).await;
+        let ended = loop {
+            if let Some(GroupEvent::State { state: ContainerState::Terminated { exit_code, signal, .. }, .. }) =
+                next(&mut events).await
+            {
+                break (exit_code, signal);
+            }
+        };
+        assert_eq!(ended, (7, None));
+        world.delete(&spec).await;
+    });
+}
+
+fn what_the_engine_prepared_is_there(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let (dir, source) = (world.dir.path().join("w"), world.dir.path().join("s"));
+        for (dir, text) in [(&dir, "tree\n"), (&source, "source\n")] {
+            std::fs::create_dir_all(dir.join("deep")).unwrap();
+            std::fs::write(dir.join("deep/file"), text).unwrap();
+        }
+        let mut spec = group("story-prepared", &["coordinator", "worker"]);
+        spec.workspace = Workspace::Prepared { dir, objects: None };
+        spec.source = Some(source);
+        world.create(&spec).await;
+        let said = world
+            .step(&spec, "cat /workspace/deep/file; echo more >> /workspace/deep/file; ls /danube/src; echo")
+            .await;
+        assert!(said.text.starts_with("tree\n") && said.text.contains("No such file"), "{}", said.text);
+        let said = world
+            .run(
+                &spec,
+                "coordinator",
+                "step",
+                "cat /danube/src/deep/file; touch /danube/src/x; tail -1 /workspace/deep/file",
+            )
+            .await;
+        assert!(
+            said.text.starts_with("source") && said.text.contains("Read-only") && said.text.contains("more"),
+            "{}",
+            said.text
+        );
+        world.delete(&spec).await;
+    });
+}
+
+/// Each deed fails, and with this word.
+async fn denied(world: &World, spec: &GroupSpec, who: &str, deeds: &[(&str, &str)]) {
+    for (deed, word) in deeds {
+        let said = world.run(spec, "worker", who, deed).await;
+        assert!(said.status != 0 && said.text.contains(word), "{who}: {deed}: {said:?}");
+    }
+}
+
+fn a_step_reaches_nothing_of_the_host(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    let abstract_name = format!("danube-story-{}", std::process::id());
+    let _listener = abstract_listener(&abstract_name);
+    runtime.block_on(async {
+        let spec = group("story-host", &["worker"]);
+        world.create(&spec).await;
+        let data = world.data();
+        let client = std::env::current_exe().unwrap();
+        std::fs::copy(&client, world.data().join("groups/story-host-1/workspace/client")).unwrap();
+        for who in ["step", "root"] {
+            denied(
+                &world,
+                &spec,
+                who,
+                &[
+                    ("cat /etc/shadow", "No such file"),
+                    (&format!("ls {}", data.display()), "No such file"),
+                    ("ls /root/.ssh", "No such file"),
+                    ("ls /var/lib", "No such file"),
+                    ("ls /run/systemd", "No such file"),
+                    ("ls /sys/fs/cgroup", "No such file"),
+                    ("ls /dev/kmsg /dev/sda /dev/vda /dev/mem /dev/kvm", "No such file"),
+                    ("head -c1 /proc/kcore | grep .", ""),
+                    ("echo h > /proc/sysrq-trigger", "cannot create"),
+                    ("echo x > /proc/sys/kernel/core_pattern", "Read-only"),
+                    ("echo 1 > /proc/sys/net/ipv4/ip_forward", "Read-only"),
+                    ("touch /usr/x", "Read-only"),
+                    (&format!("kill -0 {}", std::process::id()), "No such process"),
+                    (&format!("/workspace/client __client {abstract_name}"), "onnection refused"),
+                ],
+            )
+            .await;
+        }
+        let pids = world.step(&spec, "ls /proc | grep -c '^[0-9]'").await;
+        assert!(pids.text.parse::<u32>().unwrap() < 10, "{pids:?}");
+        world.delete(&spec).await;
+    });
+}
+
+fn abstract_listener(name: &str) -> std::os::unix::net::UnixListener {
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    std::os::unix::net::UnixListener::bind_addr(&address).unwrap()
+}
+
+fn a_container_holds_no_power_over_its_kernel(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-power", &["worker"]);
+        world.create(&spec).await;
+        for who in ["step", "root"] {
+            denied(
+                &world,
+                &spec,
+                who,
+                &[
+                    ("mount -t tmpfs none /tmp", ""),
+                    ("umount -n /proc/sys", ""),
+                    ("unshare -U true", "Operation not permitted"),
+                    ("unshare -m true", "Operation not permitted"),
+                    ("unshare -n true", "Operation not permitted"),
+                    ("nsenter -t 1 -n true", "nsenter: "),
+                    ("ip link set lo down", "Operation not permitted"),
+                    ("ip route add default dev lo", "Operation not permitted"),
+                    ("ip addr add 10.9.9.9/32 dev lo", "Operation not permitted"),
+                    ("mknod /tmp/disk b 254 0", "Operation not permitted"),
+                    ("hostname other", "host name"),
+                    ("dmesg", "not permitted"),
+                    ("python3 -c 'import socket; socket.socket(40, socket.SOCK_STREAM)'", "not supported"),
+                ],
+            )
+            .await;
+        }
+        let said = world
+            .run(&spec, "worker", "root", "grep -E '^(NoNewPrivs|Seccomp|CapBnd):' /proc/self/status | cut -f2")
+            .await;
+        let [bounding, privileges, filter] = said.text.lines().collect::<Vec<_>>()[..] else { panic!("{said:?}") };
+        assert_eq!((privileges, filter), ("1", "2"));
+        let bounding = u64::from_str_radix(bounding, 16).unwrap();
+        let dangerous = [12, 13, 16, 17, 19, 21, 22, 24, 25, 27];
+        assert!(dangerous.iter().all(|right| bounding & (1 << right) == 0), "{bounding:x}");
+        world.delete(&spec).await;
+    });
+}
+
+fn groups_do_not_see_each_other(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let (a, b) = (group("story-a", &["worker"]), group("story-b", &["worker"]));
+        world.create(&a).await;
+        world.create(&b).await;
+        let server = "import socket; s = socket.create_server((\"127.0.0.1\", 8080)); print(\"up\", flush=True); import time; time.sleep(1000)";
+        let script = format!("touch /tmp/mine /workspace/mine; (python3 -c '{server}' > /tmp/said 2>&1 &); until grep -q up /tmp/said; do :; done; echo up");
+        assert_eq!(world.step(&a, &script).await.text, "up");
+        let look = "ls /tmp /workspace; python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8080))' 2>&1 | tail -1";
+        let said = world.step(&b, look).await;
+        assert!(!said.text.contains("mine") && said.text.contains("refused"), "{said:?}");
+        world.delete(&a).await;
+        assert_eq!(world.step(&b, "echo alive").await.text, "alive");
+        world.delete(&b).await;
+    });
+}
+
+/// A root file system with a shell, of this machine's own programs.
+fn root_file_system(tar: &Path) {
+    let programs = ["/bin/sh", "/usr/bin/cat", "/usr/bin/id", "/usr/bin/touch", "/usr/bin/rm"];
+    let this = std::env::current_exe().unwrap();
+    let linked = Command::new("ldd").args(programs).arg(&this).output().unwrap();
+    let text = String::from_utf8(linked.stdout).unwrap();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':'));
+    let mut files: Vec<&str> = libraries.chain(programs).map(|path| path.trim_start_matches('/')).collect();
+    files.sort_unstable();
+    files.dedup();
+    let done = Command::new("tar").args(["--hard-dereference", "-h", "-C", "/", "-cf"]).arg(tar).args(files).status();
+    assert!(done.unwrap().success());
+}
+
+fn an_image_is_unpacked_once_and_never_written(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    let tar = world.dir.path().join("image.tar");
+    root_file_system(&tar);
+    runtime.block_on(async {
+        for round in ["story-image-a", "story-image-b"] {
+            let mut spec = group(round, &["worker"]);
+            spec.containers[0].image = ImageSource::Tar(tar.clone());
+            world.create(&spec).await;
+            let said = world.step(&spec, "id -u; cat /new; rm /usr/bin/touch; echo text > /new; cat /new /etc/resolv.conf; echo x > /workspace/x && echo wrote").await;
+            assert!(said.text.starts_with("0\n") && said.text.contains("No such file"), "{said:?}");
+            assert!(said.text.contains("text\nnameserver") && said.text.ends_with("wrote"), "{said:?}");
+            world.delete(&spec).await;
+        }
+        assert_eq!(std::fs::read_dir(world.data().join("images")).unwrap().count(), 2, "one image and its lock");
+        world.clear_images().await;
+    });
+}
+
+fn a_reference_says_what_to_do(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let mut spec = group("story-reference", &["worker"]);
+        spec.containers[0].image = ImageSource::parse("rust:1.95");
+        let Err(RuntimeError::Refused { kind, message }) = world.sandbox.create(&spec).await else { panic!("created") };
+        assert_eq!(kind, GroupFailure::Image);
+        assert!(message.contains("--image rust:1.95=oci:DIR"), "{message}");
+    });
+}
+
+fn a_container_is_added_later(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-added", &["worker"]);
+        world.create(&spec).await;
+        world.step(&spec, "echo shared > /workspace/file").await;
+        world.sandbox.add(&spec.attempt, &container("worker-2")).await.unwrap();
+        let said =
+            world.run(&spec, "worker-2", "step", "cat /workspace/file; echo more >> /workspace/file; echo $?").await;
+        assert_eq!(said.text, "shared\n0");
+        world.delete(&spec).await;
+        let refused = world.sandbox.add(&spec.attempt, &container("worker-3")).await;
+        assert!(matches!(refused, Err(RuntimeError::NotRunning(_))), "{refused:?}");
+    });
 }

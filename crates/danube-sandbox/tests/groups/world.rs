@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use danube_core::egress::{EgressMode, EgressPolicy};
 use danube_core::id::{AttemptId, ContainerName};
-use danube_core::runtime::{
-    ContainerSpec, GroupEvent, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace,
-};
+use danube_core::runtime::{ContainerSpec, GroupEvent, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace};
 use danube_sandbox::{Events, Sandbox, SandboxConfig};
 use futures_core::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,6 +39,27 @@ impl World {
         let mut config = SandboxConfig::new(data, this.clone(), vec![this, "__monitor".into()]);
         change(&mut config);
         Self { dir, sandbox: Sandbox::new(config) }
+    }
+
+    /// Another runtime on the same data directory, as a restarted engine has.
+    pub fn again(&self) -> Sandbox {
+        let this = std::env::current_exe().unwrap();
+        Sandbox::new(SandboxConfig::new(self.data(), this.clone(), vec![this, "__monitor".into()]))
+    }
+
+    /// Ends a container's first process with an exit code.
+    pub async fn tell_to_exit(&self, spec: &GroupSpec, container: &str, code: u8) {
+        let name: ContainerName = container.parse().unwrap();
+        let mut stream = self.sandbox.open(&spec.attempt, &name).await.unwrap();
+        stream.write_all(format!("exit {code}\n").as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+    }
+
+    /// Removes the one image that a story unpacked.
+    pub async fn clear_images(&self) {
+        assert_eq!(self.sandbox.remove_images().await.unwrap(), 1);
     }
 
     pub fn data(&self) -> PathBuf {
@@ -110,34 +129,43 @@ pub async fn next(events: &mut Events) -> Option<GroupEvent> {
     std::future::poll_fn(|context| Pin::new(&mut *events).poll_next(context)).await
 }
 
-/// What a job could leave behind: processes of this program, mounts, cgroups.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Traces {
-    processes: BTreeSet<String>,
-    mounts: String,
-    cgroups: BTreeSet<PathBuf>,
-}
-
-impl Traces {
-    pub fn now() -> Self {
-        let own = std::env::current_exe().unwrap();
-        let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let pids = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-        let ours = pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == own));
-        let mut cgroups = BTreeSet::new();
-        collect_cgroups(&PathBuf::from("/sys/fs/cgroup"), &mut cgroups);
-        Self { processes: ours.collect(), mounts: std::fs::read_to_string("/proc/self/mountinfo").unwrap(), cgroups }
+/// A story that failed in the middle leaves nothing to the next one.
+impl Drop for World {
+    fn drop(&mut self) {
+        let sandbox = self.again();
+        let cleaned = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                for group in sandbox.list().await.unwrap() {
+                    sandbox.delete(&group.attempt).await.unwrap();
+                }
+                sandbox.remove_images().await.unwrap();
+            });
+        });
+        assert!(cleaned.join().is_ok() || std::thread::panicking(), "the story's groups cannot be removed");
     }
 }
 
-fn collect_cgroups(dir: &PathBuf, found: &mut BTreeSet<PathBuf>) {
+/// What a job could leave behind: processes of this program, mounts, cgroups.
+pub fn traces() -> BTreeSet<String> {
+    let own = std::env::current_exe().unwrap();
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let pids = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let ours = pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == own));
+    let mut traces: BTreeSet<String> = ours.map(|pid| format!("process {pid}")).collect();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    traces.extend(mounts.lines().map(|line| format!("mount {line}")));
+    collect_cgroups(&PathBuf::from("/sys/fs/cgroup"), &mut traces);
+    traces
+}
+
+fn collect_cgroups(dir: &PathBuf, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let path = entry.path();
-            if path.iter().any(|part| part == "danube") && path.iter().any(|part| part.as_encoded_bytes().starts_with(b"story-")) {
-                found.insert(path.clone());
+            if entry.file_name().as_encoded_bytes().starts_with(b"story-") {
+                found.insert(format!("cgroup {}", entry.path().display()));
             }
-            collect_cgroups(&path, found);
+            collect_cgroups(&entry.path(), found);
         }
     }
 }

@@ -1,0 +1,103 @@
+//! Images for containers: found, unpacked once by the keeper's hands, and what they say of themselves.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent};
+use tokio::runtime::Handle;
+
+use super::serve::Group;
+use crate::error::SandboxError;
+use crate::images::{self, Hands, ImageError, ImageKey, ImageStore, Limits, ResolvedImage, StoredImage, Unpacked};
+use crate::keeper::unpack::ownership;
+use crate::keeper::wire::{Order, Reply};
+use crate::plan::Root;
+use crate::plan::outfit::Base;
+
+/// An image ready for a container. The lock keeps it from being removed.
+pub struct Ready {
+    /// What the container's plan starts from.
+    pub base: Base,
+    /// Held as long as the container lives.
+    pub lock: OwnedFd,
+}
+
+/// Finds the container's image, unpacks it if that has not been done yet, and reads its settings.
+pub async fn ready(group: &Arc<Group>, spec: &ContainerSpec) -> Result<Ready, SandboxError> {
+    let (group, spec, handle) = (group.clone(), spec.clone(), Handle::current());
+    let found = tokio::task::spawn_blocking(move || find(&group, &spec, handle)).await;
+    match found {
+        Ok(ready) => ready.map_err(|error| SandboxError::Image(error.to_string())),
+        Err(panic) => Err(SandboxError::Image(format!("unpacking failed: {panic}"))),
+    }
+}
+
+fn find(group: &Arc<Group>, spec: &ContainerSpec, handle: Handle) -> Result<Ready, ImageError> {
+    let image = images::resolve(&spec.image, &Limits::from_env()?)?;
+    let dir = &group.assignment.config.image_dir;
+    let key = ImageKey::new(&image.digest, ownership(&group.ids), group.ids.first());
+    let mut hands = KeepersHands { group, spec, handle };
+    let stored = ImageStore::open(dir)?.ensure(&key, &image, &mut hands)?;
+    let rootfs = dir.join(key.as_str()).join("rootfs");
+    base(group, spec, stored, rootfs)
+}
+
+fn base(group: &Group, spec: &ContainerSpec, stored: StoredImage, lower: PathBuf) -> Result<Ready, ImageError> {
+    let user = images::find_user(stored.rootfs.as_fd(), stored.config.user.as_deref())?;
+    let folder = group.folder.container(&spec.name);
+    let base = Base {
+        root: Root::Overlay { lower, upper: folder.upper(), work: folder.work() },
+        user: (user.uid, user.gid),
+        groups: user.groups,
+        home: user.home.into(),
+        env: stored.config.env,
+        nodes: Vec::new(),
+        binds: Vec::new(),
+    };
+    Ok(Ready { base, lock: stored.lock })
+}
+
+/// The keeper does what this process has no right to: write files of a tenant's ids.
+struct KeepersHands<'a> {
+    group: &'a Arc<Group>,
+    spec: &'a ContainerSpec,
+    handle: Handle,
+}
+
+impl KeepersHands<'_> {
+    fn ask(&self, order: &Order, root: BorrowedFd<'_>) -> images::Result<Reply> {
+        let asked = self.handle.block_on(async {
+            let Some(keeper) = &self.group.keeper else {
+                return Err(SandboxError::Config("images need namespaces; `--isolation none` runs `host` only".into()));
+            };
+            let said = |done, total| self.tell(done, total);
+            keeper.ask_long(order, &[root], said).await
+        });
+        let failed = |error: SandboxError| ImageError::Store {
+            action: "unpack",
+            path: "the image".into(),
+            source: std::io::Error::other(error.to_string()),
+        };
+        asked.map_err(failed)
+    }
+
+    fn tell(&self, done: u64, total: u64) {
+        let percent = (done.saturating_mul(100)).checked_div(total).unwrap_or(100);
+        let state = ContainerState::Waiting { message: format!("unpacking the image: {percent} %") };
+        self.group.tell(&GroupEvent::State { container: self.spec.name.clone(), state });
+    }
+}
+
+impl Hands for KeepersHands<'_> {
+    fn unpack(&mut self, image: &ResolvedImage, root: BorrowedFd<'_>) -> images::Result<Unpacked> {
+        match self.ask(&Order::Unpack(Box::new(image.clone())), root)? {
+            Reply::Unpacked(unpacked) => Ok(unpacked),
+            _ => Ok(Unpacked::default()),
+        }
+    }
+
+    fn clear(&mut self, root: BorrowedFd<'_>) -> images::Result<()> {
+        self.ask(&Order::Clear, root).map(drop)
+    }
+}
