@@ -169,7 +169,7 @@ async fn a_step_that_drips_is_seen_while_it_runs() {
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn how_fast_is_the_pump() {
-    let shim = Options::worker().env("DANUBE_SHIM_PRIVATE", "{}").start();
+    let shim = Shim::worker();
     let mut master = shim.master().await;
     eprintln!("idle: {} KiB", shim.memory("VmRSS"));
     for _ in 0..5 {

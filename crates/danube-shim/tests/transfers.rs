@@ -155,8 +155,11 @@ async fn a_file_is_read_from_any_offset() {
     assert_eq!(get(&mut master, "/workspace/empty", 0).await.unwrap(), b"");
 }
 
+/// Name, kind, what it links to, content.
+type Raw<'a> = (&'a str, EntryType, &'a str, &'a [u8]);
+
 /// A tar whose names are written as they are, wherever they lead.
-fn raw_tar(entries: &[(&str, EntryType, &str, &[u8])]) -> Vec<u8> {
+fn raw_tar(entries: &[Raw]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (name, kind, link, data) in entries {
         let mut header = Header::new_gnu();
@@ -179,7 +182,9 @@ async fn a_tree_is_unpacked_as_it_was() {
     let long = format!("deep/{}", "x".repeat(180));
     let mut builder = Builder::new(Vec::new());
     let mut header = Header::new_gnu();
-    (header.set_size(4), header.set_mode(0o644), header.set_mtime(1_000_000));
+    header.set_size(4);
+    header.set_mode(0o644);
+    header.set_mtime(1_000_000);
     builder.append_data(&mut header, &long, &b"long"[..]).unwrap();
     let mut tar = builder.into_inner().unwrap();
     tar.truncate(tar.len() - 1024);
@@ -209,7 +214,7 @@ async fn a_hostile_tree_stays_inside() {
     std::fs::set_permissions(outside.join("file"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let there = outside.to_str().unwrap();
     let file = EntryType::Regular;
-    let trees: [&[(&str, EntryType, &str, &[u8])]; 9] = [
+    let trees: [&[Raw]; 9] = [
         &[("../outside/file", file, "", b"x")],
         &[("/tmp/x", file, "", b"x")],
         &[("a/../../outside/file", file, "", b"x")],

@@ -12,7 +12,7 @@ use rustix::fs::{Gid, Uid};
 use crate::user::User;
 
 /// `f_type` of a tmpfs.
-const TMPFS: i64 = 0x0102_1994;
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// What the folder will hold: secrets belong in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn can_be_entered(place: &Path, user: &User) -> bool {
 }
 
 fn is_in_memory(place: &Path) -> bool {
-    rustix::fs::statfs(place).is_ok_and(|found| found.f_type as i64 == TMPFS)
+    rustix::fs::statfs(place).is_ok_and(|found| found.f_type == TMPFS)
 }
 
 /// 0711: the user passes through by knowing the name. The name is random, so that nobody can be there first.
