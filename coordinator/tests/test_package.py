@@ -113,7 +113,7 @@ class PlainTest(unittest.TestCase):
 
     def test_a_broken_context_is_danubes_fault(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            for content in ["", "[]", "{}", '{"params": 7}']:
+            for content in ["", "[]", "{}", "[" * 100_000, "\x00"]:
                 path = Path(folder, "context.json")
                 path.write_text(content)
                 with mock.patch.dict(os.environ, {"DANUBE_CONTEXT": str(path)}), self.assertRaises(danube.InfraError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
+from danube import _json_text
 from danube.errors import InfraError, NotInJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeGuard
 
 ParamValue = str | int | float | bool
 """The value of a parameter."""
@@ -89,8 +90,10 @@ class Context:
     @property
     def params(self) -> Mapping[str, ParamValue]:
         """The pipeline's parameters by name, those not given with their defaults."""
-        params: Mapping[str, ParamValue] = self._get("params")
-        return params
+        from types import MappingProxyType
+
+        params: dict[str, ParamValue] = self._get("params")
+        return MappingProxyType(params)
 
     @property
     def pull_request(self) -> Mapping[str, object] | None:
@@ -122,19 +125,21 @@ class Context:
 
 def load() -> dict[str, Any]:
     """The job's context, as the engine wrote it."""
-    import json
-    from types import MappingProxyType
-
     path = os.environ.get("DANUBE_CONTEXT")
     if not path:
         raise NotInJob("danube.ctx exists only inside of a Danube job: run this danubefile with `danube run`")
     try:
         with open(path, "rb") as file:
-            values: dict[str, Any] = json.load(file)
-        values["params"] = MappingProxyType(values["params"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            values = _json_text.load(file.read())
+    except (OSError, ValueError, RecursionError) as error:
         raise InfraError(f"the job's context in {path} cannot be read: {error!r}") from None
+    if not _is_object(values):
+        raise InfraError(f"the job's context in {path} cannot be read: it is not an object")
     return values
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 ctx = Context()

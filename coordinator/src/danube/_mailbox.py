@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from danube import _json_text
 from danube.errors import (
     DanubeError,
     ImageUnavailable,
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from typing import Any, TypeGuard
+else:
+    # The part in C is all that is needed here, and imports nothing.
+    import _socket as socket
 
 LONGEST_CALL = 1 << 20
 _LONGEST_REPLY = 4 << 20
@@ -40,10 +44,8 @@ _ERRORS: dict[str, type[DanubeError] | type[JobCancelled] | type[JobTimeout]] = 
 
 def line(method: str, params: dict[str, Any], call_id: str) -> bytes:
     """A call as it is sent."""
-    import json
-
     call = {"v": 1, "id": call_id, "method": method, "params": params}
-    return json.dumps(call, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _json_text.dump(call).encode() + b"\n"
 
 
 def call(method: str, params: dict[str, Any], call_id: str) -> dict[str, Any]:
@@ -55,7 +57,8 @@ def send(call: bytes, sent: Callable[[], None] | None = None) -> dict[str, Any]:
     """Sends a call and waits for its answer. `sent` is called in between."""
     if len(call) > LONGEST_CALL:
         raise ValueError(f"the call has {len(call)} bytes, at most {LONGEST_CALL} can be sent: put data into files")
-    with _connect() as connection:
+    connection = _connect()
+    try:
         try:
             connection.sendall(call)
         except (BrokenPipeError, ConnectionResetError):
@@ -64,11 +67,11 @@ def send(call: bytes, sent: Callable[[], None] | None = None) -> dict[str, Any]:
         if sent is not None:
             sent()
         return _answer(connection)
+    finally:
+        connection.close()
 
 
 def _connect() -> socket.socket:
-    import socket
-
     path = os.environ.get("DANUBE_SOCKET")
     if not path:
         raise NotInJob("steps and secrets exist only inside of a Danube job: run this danubefile with `danube run`")
@@ -86,11 +89,9 @@ def _connect() -> socket.socket:
 
 
 def _answer(connection: socket.socket) -> dict[str, Any]:
-    import json
-
     for reply in _lines(connection):
         try:
-            message: object = json.loads(reply)
+            message: object = _json_text.load(reply)
         except (ValueError, RecursionError) as broken:
             raise InfraError(f"Danube's answer cannot be read: {broken}") from None
         error, ok = _member(message, "error"), _member(message, "ok")

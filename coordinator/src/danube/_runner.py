@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import _thread
 import os
-import signal
 import sys
 import time
-from enum import IntEnum
 
-from danube import _call, _context, _pipeline, _report, _source
+from danube import _call, _context, _pipeline, _source
 from danube.errors import JobCancelled, JobTimeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import CodeType, FrameType, ModuleType
+    import signal
     from typing import NoReturn
+else:
+    # The part in C is all that is needed here, and imports nothing.
+    import _signal as signal
 
 _MODULE = "danubefile"
 
 
-class Exit(IntEnum):
-    """Exit statuses of the runner, known to the engine (`danube_core::job::runner_exit`)."""
+class Exit:
+    """Exit statuses of the runner, known to the engine (`danube_core::job::runner_exit`). Numbers: an enum costs every job."""
 
     SUCCESS = 0
     """The pipeline's function returned, or called `sys.exit(0)`, and its steps had ended."""
@@ -77,7 +79,7 @@ def _line_by_line() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def _status() -> Exit:
+def _status() -> int:
     interrupt = Interrupt()
     try:
         interrupt.arm()
@@ -94,15 +96,15 @@ def _status() -> Exit:
         return _exited(error)
     except (JobCancelled, JobTimeout) as error:
         interrupt.disarm()
-        _complain(f"danube: {error}{_report.where(error)}\n")
+        _complain(f"danube: {error}{_where(error)}\n")
         return Exit.CANCELLED if isinstance(error, JobCancelled) else Exit.TIMEOUT
     except BaseException as error:
         interrupt.disarm()
-        _complain(_report.report(error))
+        _complain(_report_of(error))
         return Exit.RAISED
 
 
-def _returned() -> Exit:
+def _returned() -> int:
     running = list(_call.in_flight.values())
     if running:
         names = "".join(f"  `{step.name}`" + (f" ({step.location})" if step.location else "") + "\n" for step in running)
@@ -114,11 +116,23 @@ def _returned() -> Exit:
     return Exit.SUCCESS
 
 
-def _exited(error: SystemExit) -> Exit:
+def _exited(error: SystemExit) -> int:
     if error.code is None or error.code == 0:
         return _returned()
-    _complain(f"danube: the danubefile called sys.exit({error.code!r}){_report.where(error)}\n")
+    _complain(f"danube: the danubefile called sys.exit({error.code!r}){_where(error)}\n")
     return Exit.RAISED
+
+
+def _report_of(error: BaseException) -> str:
+    from danube import _report
+
+    return _report.report(error)
+
+
+def _where(error: BaseException) -> str:
+    from danube import _report
+
+    return _report.where(error)
 
 
 def _complain(text: str) -> None:
@@ -211,7 +225,7 @@ def _compiled(source: bytes, path: str, entry_point: str) -> CodeType:
     try:
         return compile(source, path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise Unloadable(f"{entry_point} is not valid Python:\n{_report.report(error.with_traceback(None))}") from None
+        raise Unloadable(f"{entry_point} is not valid Python:\n{_report_of(error.with_traceback(None))}") from None
     except (ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise Unloadable(f"{entry_point} is not valid Python: {type(error).__name__}: {error}") from None
 
