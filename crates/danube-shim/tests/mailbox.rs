@@ -25,7 +25,14 @@ struct Sdk(BufReader<UnixStream>);
 
 impl Sdk {
     async fn connect(shim: &Shim) -> Self {
-        Self(BufReader::new(UnixStream::connect(shim.folder.path().join("mailbox")).await.unwrap()))
+        let path = shim.folder.path().join("mailbox");
+        loop {
+            // Nobody waits for the shim's start here, as a master would.
+            match UnixStream::connect(&path).await {
+                Ok(stream) => return Self(BufReader::new(stream)),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
     }
 
     async fn call(shim: &Shim, id: u8) -> Self {
