@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The controllers that Danube uses.
-const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+pub const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// Everything of Danube's lies in directories of this name.
 const OWN: &str = "danube";
 
@@ -120,6 +120,11 @@ pub fn enable(dir: &Path, controllers: &[String]) {
         // What cannot be enabled is missing from `cgroup.controllers` below, and is looked up there.
         let _ = fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"));
     }
+}
+
+/// Removes Danube's directory if nothing is in it.
+pub fn remove_empty(dir: &Path) -> io::Result<()> {
+    fs::remove_dir(dir)
 }
 
 /// Removes a group's directory and those below it. Fails with `ResourceBusy` while a process is left in one.

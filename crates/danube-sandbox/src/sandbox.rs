@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tokio::net::UnixStream;
 
 use crate::cgroup_tree;
-use crate::config::SandboxConfig;
+use crate::config::{Isolation, SandboxConfig};
 use crate::error::{Doing, SandboxError};
 use crate::group::cleanup;
 use crate::group::folder::{self, GroupFolder};
@@ -58,6 +58,7 @@ impl Sandbox {
 
     async fn make(&self, spec: &GroupSpec) -> Result<(), SandboxError> {
         spec.containers.iter().try_for_each(refuse_references)?;
+        self.refuse_no_isolation()?;
         let folder = self.folder(&spec.attempt);
         self.make_folder(&folder)?;
         // The file comes last: without it an earlier engine died on the way here, and this one goes on.
@@ -67,6 +68,15 @@ impl Sandbox {
             self.start_monitor(&folder)?;
         }
         self.first_word(&folder).await
+    }
+
+    fn refuse_no_isolation(&self) -> Result<(), SandboxError> {
+        if self.config.isolation == Isolation::Namespaces {
+            return Ok(());
+        }
+        Err(SandboxError::Config(
+            "`--isolation none` does not work in this version: jobs need user namespaces; `danube doctor` says what is missing".into(),
+        ))
     }
 
     fn make_folder(&self, folder: &GroupFolder) -> Result<(), SandboxError> {

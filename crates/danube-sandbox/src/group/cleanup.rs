@@ -126,7 +126,7 @@ mod tests {
         let closed = dir.path().join("tree/closed");
         std::fs::create_dir_all(closed.join("in")).unwrap();
         symlink("/", dir.path().join("tree/root")).unwrap();
-        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
 
         remove_tree(&parent, c"tree").unwrap();
         assert!(!dir.path().join("tree").exists());

@@ -22,6 +22,9 @@ mod root;
 mod seccomp;
 mod tree;
 
+pub use proc::pid_max_is_per_namespace;
+pub use root::try_overlay;
+
 use danube_core::runtime::shim_env;
 
 /// What a container is made from.

@@ -101,6 +101,19 @@ fn new_root(sources: &Sources) -> Result<OwnedFd, SandboxError> {
     })
 }
 
+/// Tries whether an overlay can be mounted in this user namespace. Covers `/tmp` of this mount namespace.
+pub fn try_overlay() -> Result<(), Errno> {
+    let space = mount("tmpfs", &[])?;
+    tree::attach(&space, &rustix::fs::open("/tmp", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)?;
+    let make = |name: &str| {
+        rustix::fs::mkdirat(&space, name, Mode::RWXU)?;
+        rustix::fs::openat(&space, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+    };
+    let dirs = [make("lower")?, make("upper")?, make("work")?];
+    let [lower, upper, work] = dirs.each_ref().map(|fd| OsString::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
+    overlay(&[("lowerdir", lower), ("upperdir", upper), ("workdir", work)]).map(drop)
+}
+
 fn overlay(options: &[(&str, OsString)]) -> Result<OwnedFd, Errno> {
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {

@@ -30,6 +30,8 @@ pub enum Order {
     Unpack(Box<ResolvedImage>),
     /// Empty a directory of unpacked files. Descriptor: the directory.
     Clear,
+    /// Try whether an overlay can be mounted.
+    TryOverlay,
     /// Remove what tenants wrote in a group's folder.
     Remove(PathBuf),
 }

@@ -6,7 +6,11 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use crate::error::SandboxError;
 use crate::group::folder::GroupFolder;
+use crate::ids::{DEFAULT_BASE, Ids};
+use crate::keeper::Setup;
+use crate::keeper::wire::Order;
 use crate::probe;
 
 mod cgroups;
@@ -24,6 +28,24 @@ pub use sweep::{CLEAR, SWEEP};
 
 /// Argument that makes the program print what the machine allows, instead of being a monitor.
 pub const PROBE: &str = "--probe";
+
+/// What trying to make namespaces came to.
+pub struct Tried {
+    /// The ids that a job would have.
+    pub ids: Ids,
+    /// Whether an image can be overlaid, or why not.
+    pub overlay: Result<(), String>,
+}
+
+/// Makes a job's namespaces, without a job. Forks: call it before any thread is started.
+///
+/// # Errors
+/// When the machine allows none.
+pub fn try_namespaces() -> Result<Tried, SandboxError> {
+    let started = keeper::start(&Setup { shim: None, ports: None }, DEFAULT_BASE, None)?;
+    let overlay = keeper::ask_now(&started.channel, &Order::TryOverlay, &[]).map_err(|error| error.to_string());
+    Ok(Tried { ids: started.ids, overlay })
+}
 
 /// The monitor's whole life. The program calls this with the arguments after its hidden subcommand, before it has
 /// started any thread or runtime.

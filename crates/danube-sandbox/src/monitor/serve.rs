@@ -179,7 +179,7 @@ impl Group {
         cgroup: Option<&Cgroup>,
     ) -> Result<Process, SandboxError> {
         let Some(keeper) = &self.keeper else {
-            return Err(SandboxError::Config("--isolation none is not built yet".into()));
+            return Err(SandboxError::Config("this group has no keeper".into()));
         };
         let folder = self.folder.container(&spec.name);
         let plan = self.planner().outfit(&spec, base, &folder);

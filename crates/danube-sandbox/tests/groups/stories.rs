@@ -27,6 +27,9 @@ const STORIES: &[Story] = &[
     ("an_image_is_unpacked_once_and_never_written", an_image_is_unpacked_once_and_never_written),
     ("a_reference_says_what_to_do", a_reference_says_what_to_do),
     ("a_container_is_added_later", a_container_is_added_later),
+    ("the_machine_is_told_as_it_is", the_machine_is_told_as_it_is),
+    ("a_job_costs_little_memory", a_job_costs_little_memory),
+    ("no_isolation_is_refused_with_a_word", no_isolation_is_refused_with_a_word),
 ];
 
 /// Runs the stories whose names contain an argument, or all. The number of those that failed.
@@ -331,5 +334,55 @@ fn a_container_is_added_later(runtime: &tokio::runtime::Runtime) {
         world.delete(&spec).await;
         let refused = world.sandbox.add(&spec.attempt, &container("worker-3")).await;
         assert!(matches!(refused, Err(RuntimeError::NotRunning(_))), "{refused:?}");
+    });
+}
+
+fn the_machine_is_told_as_it_is(_: &tokio::runtime::Runtime) {
+    let probe = Command::new(std::env::current_exe().unwrap()).args(["__monitor", "--probe"]).output().unwrap();
+    let text = String::from_utf8(probe.stdout).unwrap();
+    for fact in ["user namespaces", "user ids", "overlay", "cgroups", "seccomp", "process limit"] {
+        assert!(text.lines().any(|line| line.contains(fact)), "{fact}: {text}");
+    }
+    let ids = text.lines().find(|line| line.contains("user ids")).unwrap();
+    let user = rustix::process::geteuid().as_raw();
+    let expected = match user {
+        0 => "root: ",
+        crate::WITHOUT_RANGE => "one id",
+        _ => "/etc/subuid",
+    };
+    assert!(ids.contains(expected), "{ids}");
+}
+
+/// Proportional memory of a process in KiB.
+fn memory(pid: Pid) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero())).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn a_job_costs_little_memory(runtime: &tokio::runtime::Runtime) {
+    const MOST_KIB: u64 = 8 * 1024;
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-memory", &["worker"]);
+        world.create(&spec).await;
+        world.step(&spec, "true").await;
+        let monitor = monitor_of(&world, &spec.attempt);
+        let children = format!("/proc/{0}/task/{0}/children", monitor.as_raw_nonzero());
+        let keeper = std::fs::read_to_string(children).unwrap();
+        let keeper = keeper.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().unwrap())).unwrap();
+        let used = memory(monitor) + memory(keeper);
+        assert!(used < MOST_KIB, "monitor and keeper use {used} KiB");
+        world.delete(&spec).await;
+    });
+}
+
+fn no_isolation_is_refused_with_a_word(runtime: &tokio::runtime::Runtime) {
+    let world = World::with(|config| config.isolation = danube_sandbox::Isolation::None);
+    runtime.block_on(async {
+        let refused = world.sandbox.create(&group("story-none", &["worker"])).await;
+        let Err(RuntimeError::Refused { kind, message }) = refused else { panic!("{refused:?}") };
+        assert_eq!(kind, GroupFailure::Config);
+        assert!(message.contains("--isolation none"), "{message}");
     });
 }
