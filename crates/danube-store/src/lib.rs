@@ -29,11 +29,22 @@ pub const DATABASE: &str = "danube.db";
 /// Where the logs stand in the data directory (docs/logs.md).
 pub const LOGS: &str = "logs";
 
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: every commit waits for the disk. For everything that is promised to somebody.
+    PowerCut,
+    /// A killed process, at any instant, but no power cut. For `danube run`, whose containers a power cut ends anyway:
+    /// waiting for the disk would only make every step slower.
+    Kill,
+}
+
 /// The data directory, opened by this process alone. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: Arc<Path>,
     epoch: u64,
+    durability: Durability,
     writer: writer::Writer,
     readers: SqlitePool,
 }
@@ -44,7 +55,18 @@ impl Store {
     /// Fails, and changes nothing, when another process holds it or when the database is damaged or from a newer
     /// Danube.
     pub async fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        open::open(&dir.into(), &open::MIGRATIONS).await
+        Self::open_with(dir, Durability::PowerCut).await
+    }
+
+    /// Like [`open`](Self::open), with commits that survive less.
+    pub async fn open_with(dir: impl Into<PathBuf>, durability: Durability) -> Result<Self, StoreError> {
+        open::open(&dir.into(), durability, &open::MIGRATIONS).await
+    }
+
+    /// What a commit survives, and what a log's has to survive.
+    #[must_use]
+    pub const fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Runs `work` in a transaction with whatever else is queued, and returns when it is durable.

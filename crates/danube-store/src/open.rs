@@ -11,32 +11,32 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::lock::DirectoryLock;
 use crate::writer::Writer;
-use crate::{DATABASE, LOGS, Store, StoreError};
+use crate::{DATABASE, Durability, LOGS, Store, StoreError};
 
 /// Every step the schema has taken. A released one is never changed: a new one is added.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 
 const READERS: u32 = 4;
 
-pub(crate) async fn open(dir: &Path, migrations: &Migrator) -> Result<Store, StoreError> {
+pub(crate) async fn open(dir: &Path, durability: Durability, migrations: &Migrator) -> Result<Store, StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StoreError::io("make", dir))?;
     let lock = DirectoryLock::take(dir)?;
     let path = dir.join(DATABASE);
     look(dir, &path)?;
     if !path.exists() {
-        create(dir, &path, migrations).await?;
+        create(dir, &path, durability, migrations).await?;
     }
-    let mut connection = connect(&path).await.map_err(|error| unreadable(&path, error))?;
+    let mut connection = connect(&path, durability).await.map_err(|error| unreadable(&path, error))?;
     check(&mut connection, &path).await?;
     migrate(&mut connection, &path, migrations).await?;
     let epoch = next_epoch(&mut connection).await.map_err(|error| StoreError::from(error).located(dir))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
-        .connect_with(options(&path).read_only(true))
+        .connect_with(options(&path, durability).read_only(true))
         .await
         .map_err(|error| unreadable(&path, error))?;
     let writer = Writer::start(connection, lock, dir);
-    Ok(Store { dir: dir.into(), epoch: crate::from_sql(epoch), writer, readers })
+    Ok(Store { dir: dir.into(), epoch: crate::from_sql(epoch), durability, writer, readers })
 }
 
 /// Refuses what cannot be a database of ours, before SQLite would make an empty one of it.
@@ -57,17 +57,27 @@ fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the database under another name first, so that one that stands under its own name is always whole.
-async fn create(dir: &Path, path: &Path, migrations: &Migrator) -> Result<(), StoreError> {
+async fn create(
+    dir: &Path,
+    path: &Path,
+    durability: Durability,
+    migrations: &Migrator,
+) -> Result<(), StoreError> {
     let draft = dir.join(format!("{DATABASE}.new"));
     for suffix in ["", "-wal", "-shm"] {
         remove(&PathBuf::from(format!("{}{suffix}", draft.display())))?;
     }
-    let options = options(&draft).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let options = options(&draft, durability).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     let mut connection = options.connect().await.map_err(|error| StoreError::from(error).located(dir))?;
     migrate(&mut connection, &draft, migrations).await?;
     connection.close().await.map_err(|error| StoreError::from(error).located(dir))?;
-    File::open(&draft).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &draft))?;
+    if durability == Durability::PowerCut {
+        File::open(&draft).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &draft))?;
+    }
     fs::rename(&draft, path).map_err(StoreError::io("rename", &draft))?;
+    if durability == Durability::Kill {
+        return Ok(());
+    }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
 }
 
@@ -78,17 +88,21 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+fn options(path: &Path, durability: Durability) -> SqliteConnectOptions {
+    let synchronous = match durability {
+        Durability::PowerCut => SqliteSynchronous::Full,
+        Durability::Kill => SqliteSynchronous::Off,
+    };
     SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(synchronous)
 }
 
 /// The writer's connection.
-pub(crate) async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    options(path).journal_mode(SqliteJournalMode::Wal).connect().await
+pub(crate) async fn connect(path: &Path, durability: Durability) -> Result<SqliteConnection, sqlx::Error> {
+    options(path, durability).journal_mode(SqliteJournalMode::Wal).connect().await
 }
 
 fn unreadable(path: &Path, error: sqlx::Error) -> StoreError {

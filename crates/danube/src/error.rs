@@ -1,5 +1,6 @@
 //! What goes wrong before or around a job: a kind, the cause, what to do, an exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use danube_core::job::ExitClass;
@@ -32,10 +33,12 @@ impl CliError {
 
     /// Prints it and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        let mut text = format!("error: {}\n", self.message);
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            text.push_str(&format!("hint: {hint}\n"));
         }
+        // Nobody may be listening; the exit code still tells.
+        let _ = std::io::stderr().write_all(text.as_bytes());
         ExitCode::from(self.class.code())
     }
 

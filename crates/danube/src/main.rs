@@ -9,6 +9,7 @@ mod run;
 mod view;
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::main(*arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Version => {
-            println!("danube {}", env!("CARGO_PKG_VERSION"));
+            // Nobody may be listening.
+            let _ = writeln!(std::io::stdout(), "danube {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
         }
     };

@@ -54,6 +54,11 @@ impl Place {
         self.dir.join("images")
     }
 
+    /// Which Python was found.
+    pub fn python(&self) -> PathBuf {
+        self.dir.join("python.json")
+    }
+
     /// Makes the folder of a new run.
     pub fn new_run(&self, job: JobId) -> Result<RunDir, CliError> {
         let run = self.run(job);

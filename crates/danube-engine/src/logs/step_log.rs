@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use danube_core::mask::{MaskSet, Masker};
-use danube_store::Store;
+use danube_store::{Durability, Store};
 use danube_store::steps::{self, LogCommit, StepKey};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
@@ -54,8 +54,8 @@ impl LogDir {
     /// output is expected from [`StepLog::received`] on.
     pub async fn open(&self, store: &Store, key: &StepKey, masks: &MaskSet) -> Result<StepLog, LogError> {
         let row = steps::log_commit(store.read(), key).await?.ok_or(LogError::NoRow(key.number))?;
-        let (dir, step) = (self.clone(), key.clone());
-        let files = tokio::task::spawn_blocking(move || dir.files(&step, &row).map(|files| (files, row)));
+        let (dir, step, durability) = (self.clone(), key.clone(), store.durability());
+        let files = tokio::task::spawn_blocking(move || dir.files(&step, &row, durability).map(|files| (files, row)));
         let ((raw, idx, lines), row) =
             files.await.map_err(|died| LogError::Damaged { path: self.path(key, "raw"), what: died.to_string() })??;
         Ok(StepLog {
@@ -75,7 +75,7 @@ impl LogDir {
     }
 
     /// Both files, cut to what the row says, and the line ends before that.
-    fn files(&self, key: &StepKey, row: &LogCommit) -> Result<(Output, Output, u64), LogError> {
+    fn files(&self, key: &StepKey, row: &LogCommit, durability: Durability) -> Result<(Output, Output, u64), LogError> {
         let folder = self.folder(key);
         std::fs::create_dir_all(&folder).map_err(LogError::io("make", &folder))?;
         let raw = Output::open(self.path(key, "raw"), row.raw_len)?;
@@ -83,7 +83,9 @@ impl LogDir {
         if idx.len == 0 {
             idx.unwritten.extend_from_slice(&HEADER);
             idx.flush()?;
-            sync_folders(&folder, &self.root)?;
+            if durability == Durability::PowerCut {
+                sync_folders(&folder, &self.root)?;
+            }
         }
         let lines = LogReader::open(raw.path.clone(), idx.path.clone())?.line_ends()?;
         Ok((raw, idx, lines))
@@ -240,17 +242,23 @@ impl StepLog {
 
     async fn sync(&mut self) -> Result<LogCommit, LogError> {
         self.flush()?;
-        let files = [&self.raw, &self.idx].map(|output| (output.file.clone(), output.path.clone()));
-        let synced = tokio::task::spawn_blocking(move || {
-            files.into_iter().try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", &path)))
-        });
-        synced.await.map_err(|died| self.raw.damaged(&died.to_string()))??;
+        if self.store.durability() == Durability::PowerCut {
+            self.sync_files().await?;
+        }
         Ok(LogCommit {
             consumed: self.received - self.masker.pending() as u64,
             raw_len: self.raw.len,
             idx_len: self.idx.len,
             hash_state: self.hash.serialize().to_vec(),
         })
+    }
+
+    async fn sync_files(&self) -> Result<(), LogError> {
+        let files = [&self.raw, &self.idx].map(|output| (output.file.clone(), output.path.clone()));
+        let synced = tokio::task::spawn_blocking(move || {
+            files.into_iter().try_for_each(|(file, path)| file.sync_data().map_err(LogError::io("sync", &path)))
+        });
+        synced.await.map_err(|died| self.raw.damaged(&died.to_string()))?
     }
 }
 

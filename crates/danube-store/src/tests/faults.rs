@@ -89,7 +89,7 @@ async fn takes_a_step_of_the_schema_without_end() {
         false,
     );
     let all = open::MIGRATIONS.iter().cloned().chain([step]).collect();
-    let _ = open::open(&given_dir(), &sqlx::migrate::Migrator::with_migrations(all)).await;
+    let _ = open::open(&given_dir(), crate::Durability::PowerCut, &sqlx::migrate::Migrator::with_migrations(all)).await;
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn a_write_ahead_log_cut_short_loses_only_what_was_cut() {
 async fn a_database_of_a_newer_danube_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let newer = with_step(9_999, "CREATE TABLE future (x INTEGER) STRICT");
-    open::open(dir.path(), &newer).await.unwrap().close().await;
+    open::open(dir.path(), Durability::PowerCut, &newer).await.unwrap().close().await;
     let said = refusal(dir.path()).await;
     assert!(said.contains("has the schema 9999, this Danube knows none above"), "{said}");
 }
@@ -108,7 +108,7 @@ async fn a_database_of_a_newer_danube_is_refused() {
 async fn a_step_of_the_schema_that_fails_changes_nothing() {
     let dir = used().await;
     let wrong = with_step(9_999, "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1)");
-    let said = open::open(dir.path(), &wrong).await.unwrap_err().to_string();
+    let said = open::open(dir.path(), Durability::PowerCut, &wrong).await.unwrap_err().to_string();
     assert!(said.contains("cannot be brought to this version's schema"), "{said}");
     let store = Store::open(dir.path()).await.unwrap();
     assert_eq!(jobs::unfinished(store.read()).await.unwrap().len(), 300);
@@ -133,7 +133,7 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);
     std::fs::write(&path, "").unwrap();
-    let mut connection = open::connect(&path).await.unwrap();
+    let mut connection = open::connect(&path, Durability::PowerCut).await.unwrap();
     for step in open::MIGRATIONS.iter() {
         open::MIGRATIONS.run_to(step.version, &mut connection).await.unwrap();
         let (_, rows) =

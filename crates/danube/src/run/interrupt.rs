@@ -1,5 +1,7 @@
 //! Ctrl-C cancels the job and gives its danubefile time to clean up; a second one does not wait.
 
+use std::io::Write;
+
 use danube_engine::job::Order;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,7 +22,8 @@ pub fn orders() -> std::io::Result<mpsc::UnboundedReceiver<Order>> {
                 _ = hangup.recv() => {}
             }
             if order == Order::Cancel {
-                eprintln!("cancelling: cleanup code may run; once more to kill");
+                // The terminal may be gone: that is why one of the signals comes.
+                let _ = writeln!(std::io::stderr(), "cancelling: cleanup code may run; once more to kill");
             }
             if sender.send(order).is_err() {
                 return;

@@ -3,6 +3,7 @@
 
 mod interrupt;
 mod prepare;
+mod python;
 mod resume;
 mod secrets;
 
@@ -17,9 +18,9 @@ use danube_engine::job::progress::Observer;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
 use danube_engine::snapshot::{self, Snapshot};
-use danube_sandbox::{HomeTools, Python, Sandbox, SandboxConfig, find_python};
+use danube_sandbox::{HomeTools, Python, Sandbox, SandboxConfig};
 use danube_store::jobs::{self, NewJob, Source};
-use danube_store::{LOGS, Store};
+use danube_store::{Durability, LOGS, Store};
 
 use crate::cli::{Color, Isolation, RunArgs};
 use crate::error::CliError;
@@ -64,19 +65,16 @@ async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
     resume::mention_interrupted(place);
     let run = place.new_run(prepare::new_job()?)?;
     // Python is asked for its version, and the checkout copied, at the same time.
-    let python = tokio::task::spawn_blocking(python);
+    let memory = place.python();
+    let python = tokio::task::spawn_blocking(move || python::find(&memory));
     let snapshot = copy(arguments, &request, &run).await?;
     let python = python.await.map_err(CliError::infra)??;
     let plan = request.plan(&run, &python, &snapshot)?;
-    let store = Store::open(&run.dir).await.map_err(CliError::infra)?;
+    let store = Store::open_with(&run.dir, Durability::Kill).await.map_err(CliError::infra)?;
     insert_job(&store, &request, &plan, &snapshot).await?;
     let sandbox = Sandbox::new(config(arguments, place, &run, python)?);
     let heading = heading(arguments, &request, &snapshot);
     Ok(Ready { run, store, plan, secrets: request.secrets, sandbox, heading })
-}
-
-fn python() -> Result<Python, CliError> {
-    find_python(&std::env::var("PATH").unwrap_or_default()).map_err(CliError::infra)
 }
 
 /// The embedded runtime's set-up.
@@ -143,10 +141,11 @@ fn heading(arguments: &RunArgs, request: &Request, snapshot: &Snapshot) -> Vec<S
     let what = match (&snapshot.branch, commit) {
         (Some(branch), Some(commit)) => format!("{branch} at {commit}"),
         (None, Some(commit)) => commit,
-        _ => "no commit".to_owned(),
+        _ => "no Git commit".to_owned(),
     };
-    let dirty = if snapshot.dirty { " with uncommitted changes" } else { "" };
-    let mut lines = vec![format!("{} · {what}{dirty} · {} files", request.danubefile.name, snapshot.files)];
+    let dirty = if snapshot.dirty && snapshot.commit.is_some() { " with uncommitted changes" } else { "" };
+    let files = view::count(usize::try_from(snapshot.files).unwrap_or(usize::MAX), "file");
+    let mut lines = vec![format!("{} · {what}{dirty} · {files}", request.danubefile.name)];
     if arguments.isolation == Isolation::None {
         lines.push("NOT ISOLATED: steps are plain processes of yours and can read and change all that you can".to_owned());
     }
@@ -163,9 +162,10 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     let services = Services { runtime: Arc::new(ready.sandbox), store: ready.store.clone(), logs };
     let (observer, progress) = Observer::new();
     let orders = interrupt::orders().map_err(CliError::infra)?;
-    let job = danube_engine::job::run(services, ready.plan, ready.secrets, observer, orders);
-    let (verdict, shown) = tokio::join!(job, view::show(progress, &mut view));
-    let verdict = verdict.map_err(CliError::infra)?;
+    // In a task of its own: a terminal that is stopped blocks this thread, and must not stop the job.
+    let job = tokio::spawn(danube_engine::job::run(services, ready.plan, ready.secrets, observer, orders));
+    let shown = view::show(progress, &mut view).await;
+    let verdict = job.await.map_err(CliError::infra)?.map_err(CliError::infra)?;
     // A terminal that went away does not change how the job ended.
     if let Ok(summary) = shown {
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
 //! Going on with a run whose engine was killed: its containers live on by themselves for a while, and the rows say how
 //! far it was.
 
-use danube_store::{Store, jobs};
+use danube_store::{Durability, Store, jobs};
 
 use super::{Ready, config, python, secrets};
 use crate::cli::RunArgs;
@@ -29,14 +29,14 @@ fn is_interrupted(run: &RunDir) -> bool {
 /// Reads a run's plan from its rows.
 pub async fn ready(arguments: &RunArgs, place: &Place, which: &str) -> Result<Ready, CliError> {
     let run = find(place, which)?;
-    let store = Store::open(&run.dir).await.map_err(CliError::infra)?;
+    let store = Store::open_with(&run.dir, Durability::Kill).await.map_err(CliError::infra)?;
     let row = jobs::get(store.read(), &run.job).await.map_err(CliError::infra)?;
     let row = row.ok_or_else(|| CliError::config(format!("run {} was never begun", run.job)))?;
     let plan = serde_json::from_str(&row.spec).map_err(|error| {
         CliError::infra(format!("the plan of run {} cannot be read: {error}", run.job))
             .hint("it was written by another version of Danube: go on with that one")
     })?;
-    let sandbox = danube_sandbox::Sandbox::new(config(arguments, place, &run, python()?)?);
+    let sandbox = danube_sandbox::Sandbox::new(config(arguments, place, &run, python::find(&place.python())?)?);
     let heading = vec![format!("{} · going on with run {}", row.pipeline, run.job)];
     Ok(Ready { run, store, plan, secrets: secrets::read(&arguments.secrets)?, sandbox, heading })
 }

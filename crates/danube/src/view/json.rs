@@ -8,7 +8,7 @@ use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::Line;
 use serde::Serialize;
 
-use super::summary::{Summary, full_name};
+use super::summary::{StepSummary, Summary, full_name};
 
 /// Version of the objects; it grows when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -119,9 +119,10 @@ impl Json {
         Ok(())
     }
 
-    pub(super) fn step_ended(&mut self, name: &str, end: &StepEnded) -> io::Result<()> {
+    pub(super) fn step_ended(&mut self, step: &StepSummary) -> io::Result<()> {
+        let Some(end) = &step.end else { return Ok(()) };
         let detail = StepDetail::Ended(StepFields::of(end));
-        Self::print(&Event::Step { step: end.number, name, state: "ended", detail })
+        Self::print(&Event::Step { step: step.number, name: &step.name, state: "ended", detail })
     }
 
     pub(super) fn egress(&mut self, event: &EgressEvent) -> io::Result<()> {

@@ -1,7 +1,10 @@
 //! What a run shows while it goes on, and at its end. Output is read from the step's log as it grows; a step's end is
 //! shown after its last line. The terminal and the JSON view see the same things in the same order.
 
+mod escapes;
 mod json;
+mod paint;
+mod status_line;
 mod summary;
 mod terminal;
 mod words;
@@ -17,16 +20,21 @@ use danube_engine::job::Progress;
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::{Line, LogTail};
 use tokio::sync::mpsc;
+use tokio::time::{Duration, interval};
 
 pub use json::Json;
+use summary::StepSummary;
 pub use summary::Summary;
 pub use terminal::Terminal;
+pub use words::count;
 
 /// Blocks of output under way to the view at most: a slow terminal makes readers wait, never the job.
 const WAITING: usize = 64;
 /// Bytes or lines read from a log at once.
 const BLOCK: usize = 64 * 1024;
 const LINES: usize = 512;
+/// How often what takes long is shown anew.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Where a run is shown.
 pub enum View {
@@ -47,6 +55,7 @@ enum Piece {
 pub async fn show(mut progress: mpsc::UnboundedReceiver<Progress>, view: &mut View) -> io::Result<Summary> {
     let (sender, mut pieces) = mpsc::channel(WAITING);
     let mut shown = Shown { summary: Summary::default(), open: HashMap::new() };
+    let mut ticks = interval(TICK);
     loop {
         tokio::select! {
             told = progress.recv(), if shown.summary.verdict.is_none() => match told {
@@ -54,6 +63,7 @@ pub async fn show(mut progress: mpsc::UnboundedReceiver<Progress>, view: &mut Vi
                 None => return Ok(shown.summary),
             },
             Some((step, piece)) = pieces.recv() => shown.piece(view, step, piece)?,
+            _ = ticks.tick() => view.tick()?,
         }
         if shown.summary.verdict.is_some() && shown.open.is_empty() {
             return Ok(shown.summary);
@@ -91,6 +101,10 @@ impl Shown {
                 self.summary.egress.push(event);
                 Ok(())
             }
+            Progress::DiskFull(full) => {
+                words::tell_of_room(full);
+                Ok(())
+            }
             Progress::Finished(verdict) => {
                 self.summary.verdict = Some(verdict);
                 Ok(())
@@ -113,8 +127,10 @@ impl Shown {
     }
 
     fn step_ended(&mut self, view: &mut View, end: StepEnded) -> io::Result<()> {
-        let name = self.summary.ended(&end);
-        view.step_ended(&name, &end)
+        match self.summary.ended(end) {
+            Some(step) => view.step_ended(step),
+            None => Ok(()),
+        }
     }
 }
 
@@ -219,10 +235,17 @@ impl View {
         }
     }
 
-    fn step_ended(&mut self, name: &str, end: &StepEnded) -> io::Result<()> {
+    fn step_ended(&mut self, step: &StepSummary) -> io::Result<()> {
         match self {
-            Self::Terminal(terminal) => terminal.step_ended(name, end),
-            Self::Json(json) => json.step_ended(name, end),
+            Self::Terminal(terminal) => terminal.step_ended(step),
+            Self::Json(json) => json.step_ended(step),
+        }
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.tick(),
+            Self::Json(_) => Ok(()),
         }
     }
 

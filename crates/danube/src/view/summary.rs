@@ -4,6 +4,7 @@ use danube_core::egress::EgressEvent;
 use danube_core::job::Verdict;
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::{Line, LogTail};
+use danube_proto::mailbox::StepCause;
 
 /// Everything a run's last words are made of.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub struct StepSummary {
     pub number: u32,
     /// Its name with its groups.
     pub name: String,
+    /// Which try of how many.
+    pub attempt: (u32, u32),
     /// How it ended.
     pub end: Option<StepEnded>,
     /// Its output.
@@ -37,34 +40,62 @@ impl Summary {
             self.own_log = Some(step.log.clone());
         } else if !self.steps.iter().any(|known| known.number == step.number) {
             let (number, name, log) = (step.number, full_name(step), step.log.clone());
-            self.steps.push(StepSummary { number, name, end: None, log });
+            self.steps.push(StepSummary { number, name, attempt: step.attempt, end: None, log });
         }
     }
 
-    /// Notes a step's end; gives its name.
-    pub fn ended(&mut self, end: &StepEnded) -> String {
-        match self.steps.iter_mut().find(|step| step.number == end.number) {
-            Some(step) => {
-                step.end = Some(end.clone());
-                step.name.clone()
-            }
-            None => String::new(),
-        }
+    /// Notes a step's end; gives the step.
+    pub fn ended(&mut self, end: StepEnded) -> Option<&StepSummary> {
+        let step = self.steps.iter_mut().find(|step| step.number == end.number)?;
+        step.end = Some(end);
+        Some(step)
     }
 
     /// The step whose failure ended the job: the last one that failed and whose failure counts.
     pub fn culprit(&self) -> Option<&StepSummary> {
-        let failed = |step: &&StepSummary| step.end.as_ref().is_some_and(|end| end.check && !end.is_success());
-        self.steps.iter().rev().find(failed)
+        let counts = |step: &&StepSummary| step.outcome() == Outcome::Failed;
+        self.steps.iter().rev().find(counts)
     }
 
     /// Steps that failed although the job may have succeeded.
     pub fn failed(&self) -> usize {
-        self.steps.iter().filter(|step| step.end.as_ref().is_some_and(|end| !end.is_success())).count()
+        let failed = |step: &&StepSummary| matches!(step.outcome(), Outcome::Failed | Outcome::Tolerated);
+        self.steps.iter().filter(failed).count()
     }
 }
 
+/// What became of a step, as far as people care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went well.
+    Succeeded,
+    /// It failed, and that counts.
+    Failed,
+    /// It failed, and the danubefile does not mind (`check=False`).
+    Tolerated,
+    /// It failed, and is tried again.
+    TriedAgain,
+    /// It was ended for another step's failure, or with the job.
+    Stopped,
+    /// Nobody saw its end.
+    Unknown,
+}
+
 impl StepSummary {
+    /// What became of it.
+    pub fn outcome(&self) -> Outcome {
+        let Some(end) = &self.end else { return Outcome::Unknown };
+        let (attempt, attempts) = self.attempt;
+        match end.cause {
+            _ if end.is_success() => Outcome::Succeeded,
+            StepCause::Stopped => Outcome::Stopped,
+            _ if attempt < attempts => Outcome::TriedAgain,
+            // A timeout and a loss are raised even so.
+            StepCause::Exited | StepCause::NotStarted if !end.check => Outcome::Tolerated,
+            _ => Outcome::Failed,
+        }
+    }
+
     /// The last lines of its output.
     pub fn last_lines(&self, count: usize) -> Vec<Line> {
         self.log.reader().and_then(|reader| reader.last_lines(count)).unwrap_or_default()

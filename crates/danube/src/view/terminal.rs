@@ -2,79 +2,90 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
 
 use danube_core::egress::{EgressEvent, EgressMode, allow_list_file};
 use danube_core::id::ContainerName;
-use danube_core::job::{JobStatus, Verdict};
+use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
-use danube_engine::job::progress::{StepEnded, StepStarted};
+use danube_engine::job::progress::StepStarted;
 
-use super::summary::{StepSummary, Summary, full_name};
-use super::words::{duration, harmless, outcome};
+use super::escapes;
+use super::paint::{Paint, Tone, columns};
+use super::status_line::StatusLine;
+use super::summary::{Outcome, StepSummary, Summary, full_name};
+use super::words::{advice, count, duration, harmless, outcome, refusal, shortened};
 
 /// Lines of a failed step that are shown again at the end.
 const LAST_LINES: usize = 20;
 /// Bytes of an unfinished line that are kept; a longer one is shown in parts.
 const LONGEST_PART: usize = 64 * 1024;
+/// Names in the summary are padded to the longest, but not further than this.
+const WIDEST_NAME: usize = 60;
+/// What of a line is not the name: mark, number, duration, exit code.
+const BESIDE_NAME: usize = 32;
+/// Takes the status line away.
+const ERASE: &str = "\r\x1b[2K";
 
 /// Prints a run on stdout.
 pub struct Terminal {
-    colors: bool,
-    interactive: bool,
+    paint: Paint,
     mode: EgressMode,
     /// What of each step's output has no line end yet.
     unfinished: HashMap<u32, Vec<u8>>,
+    status: StatusLine,
+    /// The status line stands on the screen.
+    status_stands: bool,
     out: io::BufWriter<io::Stdout>,
-}
-
-/// What a piece of text is.
-#[derive(Clone, Copy)]
-enum Tone {
-    Plain,
-    Dim,
-    Bold,
-    Good,
-    Bad,
-    Note,
 }
 
 impl Terminal {
     /// `mode` decides what is said about names at the end.
     pub fn new(colors: bool, mode: EgressMode) -> Self {
-        let interactive = io::stderr().is_terminal();
-        Self { colors, interactive, mode, unfinished: HashMap::new(), out: io::BufWriter::new(io::stdout()) }
+        let (unfinished, status) = (HashMap::new(), StatusLine::default());
+        let out = io::BufWriter::new(io::stdout());
+        Self { paint: Paint { colors }, mode, unfinished, status, status_stands: false, out }
     }
 
     /// A line before the job begins.
     pub fn heading(&mut self, text: &str) -> io::Result<()> {
-        self.line(Tone::Dim, text)
+        let text = self.paint.text(Tone::Dim, &harmless(text));
+        self.line(&text)
     }
 
-    fn tone(&self, tone: Tone, text: &str) -> String {
-        let code = match tone {
-            _ if !self.colors => return text.to_owned(),
-            Tone::Plain => return text.to_owned(),
-            Tone::Dim => "2",
-            Tone::Bold => "1",
-            Tone::Good => "32",
-            Tone::Bad => "1;31",
-            Tone::Note => "33",
-        };
-        format!("\x1b[{code}m{text}\x1b[0m")
-    }
-
-    fn line(&mut self, tone: Tone, text: &str) -> io::Result<()> {
-        let text = self.tone(tone, text);
+    /// A whole line, at once.
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        self.erase()?;
         writeln!(self.out, "{text}")?;
         self.out.flush()
     }
 
-    /// What takes its time, only where somebody watches.
+    fn erase(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.status_stands) { self.out.write_all(ERASE.as_bytes()) } else { Ok(()) }
+    }
+
+    /// Shows what takes long, only where somebody watches.
+    pub(super) fn tick(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        let Some(columns) = columns() else {
+            if io::stderr().is_terminal() {
+                self.status.untold(now).iter().for_each(|line| tell(line));
+            }
+            return Ok(());
+        };
+        self.erase()?;
+        if let Some(text) = self.status.text(now, columns.saturating_sub(1)) {
+            let text = self.paint.text(Tone::Dim, &text);
+            self.out.write_all(text.as_bytes())?;
+            self.status_stands = true;
+        }
+        self.out.flush()
+    }
+
     pub(super) fn container(&mut self, name: &ContainerName, state: &ContainerState) -> io::Result<()> {
-        if let ContainerState::Waiting { message } = state
-            && self.interactive
-        {
-            eprintln!("{}", self.tone(Tone::Dim, &format!("{name}: {}", harmless(message))));
+        match state {
+            ContainerState::Waiting { message } => self.status.waits(name.as_str(), &harmless(message)),
+            _ => self.status.waits_no_more(name.as_str()),
         }
         Ok(())
     }
@@ -84,10 +95,12 @@ impl Terminal {
             return Ok(());
         }
         let name = harmless(&full_name(step));
+        self.status.step_started(step.number, &name);
         let image = if step.image == "host" { String::new() } else { format!("  [{}]", harmless(&step.image)) };
-        let image = self.tone(Tone::Dim, &image);
-        let text = self.tone(Tone::Bold, &format!("▶ {} {name}", step.number));
-        self.line(Tone::Plain, &format!("{text}{image}"))
+        let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(8 + image.chars().count()));
+        let text = self.paint.text(Tone::Bold, &format!("▶ {} {}", step.number, shortened(&name, room)));
+        let image = self.paint.text(Tone::Dim, &image);
+        self.line(&format!("{text}{image}"))
     }
 
     pub(super) fn output(&mut self, step: u32, bytes: &[u8]) -> io::Result<()> {
@@ -109,14 +122,19 @@ impl Terminal {
 
     /// The danubefile's own output has no number.
     fn output_line(&mut self, step: u32, line: &[u8]) -> io::Result<()> {
-        let mark = if step == 0 { "  │ ".to_owned() } else { format!("{step:>2}│ ") };
-        let mark = self.tone(Tone::Dim, &mark);
+        self.erase()?;
+        let mark = match step {
+            0 => self.paint.text(Tone::Dim, "  │ "),
+            step => self.paint.text(Tone::Step(step), &format!("{step:>2}│ ")),
+        };
         self.out.write_all(mark.as_bytes())?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // A progress bar's earlier states were overwritten; its last one is what stays.
         let from = line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
-        self.out.write_all(&line[from..])?;
-        self.out.write_all(if self.colors { b"\x1b[0m\n" } else { b"\n" })
+        let shown = escapes::shown(&line[from..], self.paint.colors);
+        self.out.write_all(&shown)?;
+        let colored = self.paint.colors && shown.contains(&0x1b);
+        self.out.write_all(if colored { b"\x1b[0m\n" } else { b"\n" })
     }
 
     pub(super) fn closed(&mut self, step: u32) -> io::Result<()> {
@@ -126,20 +144,32 @@ impl Terminal {
         }
     }
 
-    pub(super) fn step_ended(&mut self, name: &str, end: &StepEnded) -> io::Result<()> {
-        let text = self.step_line(name, end);
-        self.line(Tone::Plain, &text)
+    pub(super) fn step_ended(&mut self, step: &StepSummary) -> io::Result<()> {
+        self.status.step_ended(step.number);
+        let longest = columns().map_or(usize::MAX, |columns| columns.saturating_sub(BESIDE_NAME).max(20));
+        let name = shortened(&harmless(&step.name), longest);
+        let (mark, how, took) = self.end_of(step);
+        let text = [format!("{mark} {} {name}", step.number), how, took];
+        self.line(&text.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "))
     }
 
-    fn step_line(&self, name: &str, end: &StepEnded) -> String {
-        let took = self.tone(Tone::Dim, &duration(end.duration_ms));
-        let (number, name) = (end.number, harmless(name));
-        if end.is_success() {
-            return format!("{} {number} {name}  {took}", self.tone(Tone::Good, "✔"));
-        }
-        let (tone, mark) = if end.check { (Tone::Bad, "✘") } else { (Tone::Note, "!") };
-        let how = self.tone(tone, &harmless(&outcome(end)));
-        format!("{} {number} {name}  {how}  {took}", self.tone(tone, mark))
+    /// A step's mark, how it ended unless that went well, and how long it took.
+    fn end_of(&self, step: &StepSummary) -> (String, String, String) {
+        let (tone, mark) = match step.outcome() {
+            Outcome::Succeeded => (Tone::Good, "✔"),
+            Outcome::Failed => (Tone::Bad, "✘"),
+            Outcome::Tolerated => (Tone::Note, "!"),
+            Outcome::TriedAgain => (Tone::Note, "↻"),
+            Outcome::Stopped => (Tone::Note, "■"),
+            Outcome::Unknown => (Tone::Note, "?"),
+        };
+        let how = match &step.end {
+            Some(end) if end.is_success() => String::new(),
+            Some(end) => self.paint.text(tone, &harmless(&outcome(end))),
+            None => self.paint.text(tone, "no end was seen"),
+        };
+        let took = step.end.as_ref().map_or(String::new(), |end| duration(end.duration_ms));
+        (self.paint.text(tone, mark), how, self.paint.text(Tone::Dim, &took))
     }
 
     /// Names that were refused are shown as they come; the others at the end.
@@ -148,19 +178,19 @@ impl Terminal {
             return Ok(());
         }
         let port = event.port.map_or(String::new(), |port| format!(":{port}"));
-        let text = format!("✘ network: {}{port} was refused ({})", harmless(&event.name), verdict_words(event));
-        self.line(Tone::Bad, &text)
+        let text = format!("✘ network: {}{port} was refused ({})", harmless(&event.name), refusal(event.verdict));
+        let text = self.paint.text(Tone::Bad, &text);
+        self.line(&text)
     }
 
     pub(super) fn finished(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
-        writeln!(self.out)?;
+        self.line("")?;
         if verdict.status != JobStatus::Success {
             self.failing_lines(summary)?;
         }
         self.steps(summary)?;
         self.names(summary)?;
-        self.last_words(summary, verdict, duration_ms)?;
-        self.out.flush()
+        self.last_words(summary, verdict, duration_ms)
     }
 
     fn failing_lines(&mut self, summary: &Summary) -> io::Result<()> {
@@ -170,26 +200,34 @@ impl Terminal {
             return Ok(());
         }
         let heading = format!("The last lines of step {} {}:", step.number, harmless(&step.name));
-        self.line(Tone::Bold, &heading)?;
+        self.bold(&heading)?;
         for line in lines {
             self.output_line(step.number, &line.text)?;
         }
-        writeln!(self.out)
+        self.line("")
     }
 
+    /// A table: marks, numbers, names and durations stand below each other.
     fn steps(&mut self, summary: &Summary) -> io::Result<()> {
         if summary.steps.is_empty() {
             return Ok(());
         }
-        self.line(Tone::Bold, "Steps")?;
-        for StepSummary { name, end, number, .. } in &summary.steps {
-            let text = match end {
-                Some(end) => self.step_line(name, end),
-                None => format!("? {number} {}  no end was seen", harmless(name)),
-            };
-            self.line(Tone::Plain, &format!("  {text}"))?;
+        self.bold("Steps")?;
+        let most = columns().map_or(usize::MAX, |columns| columns.saturating_sub(BESIDE_NAME).max(20));
+        let names: Vec<String> = summary.steps.iter().map(|step| shortened(&harmless(&step.name), most)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().min(WIDEST_NAME);
+        let digits = summary.steps.len().to_string().len();
+        for (step, name) in summary.steps.iter().zip(names) {
+            let (mark, how, took) = self.end_of(step);
+            let text = format!("  {mark} {:>digits$} {name:<width$}  {took}  {how}", step.number);
+            self.line(text.trim_end())?;
         }
         Ok(())
+    }
+
+    fn bold(&mut self, text: &str) -> io::Result<()> {
+        let text = self.paint.text(Tone::Bold, text);
+        self.line(&text)
     }
 
     /// The hosts that were reached, as a file to paste.
@@ -197,40 +235,37 @@ impl Terminal {
         if summary.egress.is_empty() || self.mode != EgressMode::Record {
             return Ok(());
         }
-        self.line(Tone::Bold, "Hosts reached")?;
-        let list = allow_list_file(&summary.egress);
-        for line in list.lines() {
-            self.line(Tone::Plain, &format!("  {line}"))?;
+        self.bold("Hosts reached")?;
+        for line in allow_list_file(&summary.egress).lines() {
+            self.line(&format!("  {line}"))?;
         }
-        self.line(Tone::Dim, "  To allow only these, save them as egress.txt: danube run --egress egress.txt")
+        let how = "  To allow only these, save them as egress.txt: danube run --egress egress.txt";
+        let how = self.paint.text(Tone::Dim, how);
+        self.line(&how)
     }
 
     fn last_words(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
         let took = duration(duration_ms);
-        let Some(reason) = &verdict.reason else {
+        let Some(FailureReason { kind, message }) = &verdict.reason else {
             let failed = match summary.failed() {
                 0 => String::new(),
-                1 => ", 1 step failed".to_owned(),
-                n => format!(", {n} steps failed"),
+                failed => format!(", {} failed", count(failed, "step")),
             };
-            return self.line(Tone::Good, &format!("✔ success{failed} in {took}"));
+            let text = self.paint.text(Tone::Good, &format!("✔ success{failed} in {took}"));
+            return self.line(&text);
         };
-        let text = format!("✘ {} in {took}: {} ({})", verdict.status, reason.message, reason.kind.as_str());
-        self.line(Tone::Bad, &text)?;
-        match reason.kind.advice() {
+        let tone = if *kind == FailureKind::Cancelled { Tone::Note } else { Tone::Bad };
+        let why = if message == kind.as_str() { String::new() } else { format!(": {} ({})", harmless(message), kind.as_str()) };
+        let text = self.paint.text(tone, &format!("✘ {} in {took}{why}", verdict.status));
+        self.line(&text)?;
+        match advice(*kind, summary.culprit().is_some()) {
             "" => Ok(()),
-            advice => self.line(Tone::Plain, &format!("  {advice}")),
+            advice => self.line(&format!("  {advice}")),
         }
     }
 }
 
-fn verdict_words(event: &EgressEvent) -> &'static str {
-    use danube_core::egress::EgressVerdict;
-    match event.verdict {
-        EgressVerdict::Allowed => "allowed",
-        EgressVerdict::DeniedName => "no rule allows it",
-        EgressVerdict::DeniedPrivate => "it leads to a private address; a rule may allow that: NAME private",
-        EgressVerdict::DeniedServerName => "the TLS client asked for another name than it looked up",
-        EgressVerdict::Unreachable => "it does not exist, or nothing answers there",
-    }
+/// On stderr, which may be gone.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,5 +1,7 @@
 //! The sentences and figures of both views, in one place.
 
+use danube_core::egress::EgressVerdict;
+use danube_core::job::FailureKind;
 use danube_engine::job::progress::StepEnded;
 use danube_proto::mailbox::StepCause;
 
@@ -11,6 +13,20 @@ pub fn duration(ms: u64) -> String {
         60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
         _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
     }
+}
+
+/// At most so many characters, with `…` for what is left out.
+pub fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// `1 file`, `3 files`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// How a step ended: `exit 1`, `timed out`, `lost`.
@@ -28,6 +44,25 @@ pub fn outcome(end: &StepEnded) -> String {
     }
 }
 
+/// What to do about a failure. A script may fail without any of its steps.
+pub const fn advice(kind: FailureKind, a_step_failed: bool) -> &'static str {
+    match (kind, a_step_failed) {
+        (FailureKind::Script, false) => "Read what the danubefile printed above; run again when it is mended.",
+        _ => kind.advice(),
+    }
+}
+
+/// Why a name was refused.
+pub const fn refusal(verdict: EgressVerdict) -> &'static str {
+    match verdict {
+        EgressVerdict::Allowed => "allowed",
+        EgressVerdict::DeniedName => "no rule allows it",
+        EgressVerdict::DeniedPrivate => "it leads to a private address; a rule may allow that: NAME private",
+        EgressVerdict::DeniedServerName => "the TLS client asked for another name than it looked up",
+        EgressVerdict::Unreachable => "it does not exist, or nothing answers there",
+    }
+}
+
 /// Text of a tenant for a terminal: without control characters that could move the cursor or fake our own lines.
 pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -36,6 +71,12 @@ pub fn harmless(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_cut_by_characters() {
+        assert_eq!((shortened("größer", 6), shortened("größer", 4)), ("größer".to_owned(), "grö…".to_owned()));
+        assert_eq!(shortened("abc", 0), "…");
+    }
 
     #[test]
     fn durations_are_short_and_exact_enough() {
