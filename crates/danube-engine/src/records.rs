@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use danube_core::egress::EgressEvent;
 use danube_core::id::{AttemptId, ContainerName, StepId};
-use danube_core::job::{JobStatus, Verdict};
+use danube_core::job::{FailureReason, JobStatus, Verdict};
 use danube_core::runtime::{ContainerSpec, Role, Runtime};
 use danube_proto::mailbox::StepRun;
 use danube_proto::v1::{End, EndCause};
 use danube_store::steps::{StepEnd, StepKey, StepRow};
-use danube_store::{attempts, containers, egress as egress_rows, jobs, steps};
+use danube_store::{Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
 
 use crate::EngineError;
 use crate::failpoint::failpoint;
@@ -25,8 +25,12 @@ pub struct Before {
     pub steps: u32,
     /// The danubefile was started.
     pub ran: bool,
+    /// How the danubefile ended.
+    pub runner: Option<Ended>,
     /// What is left of the job's time.
     pub remaining: Duration,
+    /// The verdict was written: only traces are left to remove.
+    pub verdict: Option<Verdict>,
 }
 
 /// A step that is about to be started, or was.
@@ -88,6 +92,8 @@ pub struct StepRecord {
     pub check: bool,
     /// How it ended, if its rows say so.
     pub ended: Option<Ended>,
+    /// Its row is final, whatever comes.
+    pub is_final: bool,
     /// Its log.
     pub log: StepLog,
     key: StepKey,
@@ -121,30 +127,46 @@ pub async fn resume<R: Runtime>(shared: &Shared<R>) -> Result<Before, EngineErro
     };
     let rows = steps::list(store.read(), &attempt).await?;
     let containers = containers::list(store.read(), &attempt).await?;
-    shared.restore(rows.iter().map(known_step).collect(), &containers);
     let spent = now_ms().saturating_sub(row.anchor_ms).max(0);
     let left = u64::try_from(row.budget_ms.saturating_sub(spent)).unwrap_or(0);
-    Ok(Before {
+    let runner = rows.iter().find(|row| row.number == 0);
+    let before = Before {
         steps: u32::try_from(rows.iter().filter(|row| row.number > 0).count()).unwrap_or(u32::MAX),
-        ran: rows.iter().any(|row| row.number == 0),
+        ran: runner.is_some(),
+        runner: runner.and_then(ended),
         remaining: Duration::from_millis(left),
-    })
+        verdict: verdict(shared).await?,
+    };
+    shared.restore(
+        rows.into_iter().map(|row| (row.step_id.clone(), KnownStep { row, met: false })).collect(),
+        &containers,
+    );
+    Ok(before)
 }
 
-/// What of a row is needed when its step is met again.
-fn known_step(row: &StepRow) -> (String, KnownStep) {
-    let oom = row.cause.as_deref() == Some("oom");
-    let ended = row.finished_ms.map(|_| Ended { exit_code: row.exit_code.unwrap_or(-1), signal: row.signal, oom });
-    (row.step_id.clone(), KnownStep { number: row.number, ended })
+/// The verdict that an earlier engine wrote.
+async fn verdict<R: Runtime>(shared: &Shared<R>) -> Result<Option<Verdict>, EngineError> {
+    let job = jobs::get(shared.services.store.read(), &shared.plan.group.attempt.job).await?;
+    let Some(row) = job.filter(|row| row.finished_ms.is_some()) else { return Ok(None) };
+    let Ok(status) = row.status.parse() else { return Ok(None) };
+    let kind = row.reason_kind.and_then(|kind| serde_json::from_value(kind.into()).ok());
+    let reason = kind.map(|kind| FailureReason { kind, message: row.reason_message.unwrap_or_default() });
+    Ok(Some(Verdict { status, reason }))
+}
+
+/// How a step ended, by its row. One that was lost has no exit.
+fn ended(row: &StepRow) -> Option<Ended> {
+    let exit_code = row.finished_ms.and(row.exit_code)?;
+    Some(Ended { exit_code, signal: row.signal, oom: row.cause.as_deref() == Some("oom") })
 }
 
 /// A step from before a restart.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KnownStep {
-    /// Its number.
-    pub number: u32,
-    /// How it ended, if it did.
-    pub ended: Option<Ended>,
+    /// Its row.
+    pub row: StepRow,
+    /// Its call was delivered again.
+    pub met: bool,
 }
 
 /// Steps from before a restart, by id.
@@ -180,23 +202,21 @@ pub async fn container_added<R: Runtime>(
     spec: &ContainerSpec,
 ) -> Result<(), EngineError> {
     let (id, name, image) = (shared.plan.group.attempt.clone(), spec.name.clone(), image.to_owned());
-    let write = shared.services.store.write(move |tx| {
-        Box::pin(async move { containers::insert(tx, &id, &name, Role::Worker, &image).await })
-    });
-    Ok(write.await?)
+    durable(shared, move |tx| Box::pin(async move { containers::insert(tx, &id, &name, Role::Worker, &image).await }))
+        .await
 }
 
 /// Writes a status that is not final.
 pub async fn set_status<R: Runtime>(shared: &Shared<R>, status: JobStatus) -> Result<(), EngineError> {
     let id = shared.plan.group.attempt.clone();
-    let write = shared.services.store.write(move |tx| {
+    durable(shared, move |tx| {
         Box::pin(async move {
             let at = now_ms();
             jobs::advance(tx, &id.job, status, at).await?;
             attempts::set_status(tx, &id, status, at).await
         })
-    });
-    write.await?;
+    })
+    .await?;
     failpoint(match status {
         JobStatus::Scheduling => "job-scheduling",
         _ => "job-running",
@@ -223,26 +243,53 @@ pub async fn finish<R: Runtime>(shared: &Shared<R>, verdict: &Verdict) -> Result
 /// Writes what was tried to reach. The runtime tells its list from the first entry on; `seq` is the place in it.
 pub async fn egress<R: Runtime>(shared: &Shared<R>, seq: u64, event: &EgressEvent) -> Result<(), EngineError> {
     let (id, event) = (shared.plan.group.attempt.clone(), event.clone());
-    let write = shared
-        .services
-        .store
-        .write(move |tx| Box::pin(async move { egress_rows::append(tx, &id, seq, &event).await }));
-    Ok(write.await?)
+    durable(shared, move |tx| Box::pin(async move { egress_rows::append(tx, &id, seq, &event).await })).await
 }
 
 /// Writes a step's row, or finds it, and opens its log.
 pub async fn begin_step<R: Runtime>(shared: &Shared<R>, step: NewStep) -> Result<StepRecord, EngineError> {
-    let known = shared.known(step.id);
-    let is_new = known.is_none();
-    let number = known.map_or_else(|| if step.is_runner { 0 } else { shared.next_number() }, |known| known.number);
-    let key = StepKey { attempt: shared.plan.group.attempt.clone(), number };
-    if is_new {
-        failpoint("before-step-row");
-        insert_step(shared, key.clone(), &step).await?;
-        failpoint("after-step-row");
+    if let Some(row) = shared.known(step.id) {
+        return reopen_step(shared, &row).await;
     }
-    let log = shared.services.logs.open(&shared.services.store, &key, &shared.masks).await?;
-    Ok(StepRecord { number, is_new, check: step.check, ended: known.and_then(|known| known.ended), log, key })
+    let number = if step.is_runner { 0 } else { shared.next_number() };
+    let key = StepKey { attempt: shared.plan.group.attempt.clone(), number };
+    failpoint("before-step-row");
+    insert_step(shared, key.clone(), &step).await?;
+    failpoint("after-step-row");
+    let log = open_log(shared, &key).await?;
+    Ok(StepRecord { number, is_new: true, check: step.check, ended: None, is_final: false, log, key })
+}
+
+/// A step from before a restart, its log cut to what is durable.
+pub async fn reopen_step<R: Runtime>(shared: &Shared<R>, row: &StepRow) -> Result<StepRecord, EngineError> {
+    let key = StepKey { attempt: shared.plan.group.attempt.clone(), number: row.number };
+    let log = open_log(shared, &key).await?;
+    let is_final = row.finished_ms.is_some();
+    Ok(StepRecord { number: row.number, is_new: false, check: row.checked, ended: ended(row), is_final, log, key })
+}
+
+async fn open_log<R: Runtime>(shared: &Shared<R>, key: &StepKey) -> Result<StepLog, EngineError> {
+    loop {
+        match shared.services.logs.open(&shared.services.store, key, &shared.masks).await {
+            Err(error) if error.is_full() => shared.room.wait().await,
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// Writes rows. While the disk is full it waits: the job's own time bounds how long.
+async fn durable<R, T, F>(shared: &Shared<R>, work: F) -> Result<T, EngineError>
+where
+    R: Runtime,
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut Tx) -> WriteFuture<'c, T> + Clone + Send + 'static,
+{
+    loop {
+        match shared.services.store.write(work.clone()).await {
+            Err(error) if error.is_full() => shared.room.wait().await,
+            written => return Ok(written?),
+        }
+    }
 }
 
 async fn insert_step<R: Runtime>(shared: &Shared<R>, key: StepKey, step: &NewStep) -> Result<(), EngineError> {
@@ -261,7 +308,7 @@ async fn insert_step<R: Runtime>(shared: &Shared<R>, key: StepKey, step: &NewSte
         location: step.location.clone(),
         started_ms: now_ms(),
     };
-    Ok(shared.services.store.write(move |tx| Box::pin(async move { steps::insert(tx, &row).await })).await?)
+    durable(shared, move |tx| Box::pin(async move { steps::insert(tx, &row).await })).await
 }
 
 /// Writes a step's end in one transaction with its log's last commit (docs/protocol.md, rule 4).
@@ -294,7 +341,14 @@ pub async fn lose_step<R: Runtime>(
     mut record: StepRecord,
     message: &str,
 ) -> Result<(), EngineError> {
-    record.log.mark_gap(u64::try_from(now_ms()).unwrap_or(0), None)?;
+    if record.is_final {
+        return Ok(());
+    }
+    match record.log.mark_gap(u64::try_from(now_ms()).unwrap_or(0), None) {
+        // It waits in memory, and is written when the log is sealed.
+        Err(error) if error.is_full() => {}
+        marked => marked?,
+    }
     let row = StepEnd {
         status: "infra",
         cause: "lost".to_owned(),
@@ -311,11 +365,15 @@ pub async fn lose_step<R: Runtime>(
 
 async fn close<R: Runtime>(shared: &Shared<R>, record: StepRecord, row: StepEnd) -> Result<(), EngineError> {
     let StepRecord { key, mut log, .. } = record;
-    let last = log.seal().await?;
-    let write = shared.services.store.write(move |tx| {
-        Box::pin(async move { steps::end(tx, &key, &row, Some(&last)).await.map(drop) })
-    });
-    Ok(write.await?)
+    let last = loop {
+        match log.seal().await {
+            Err(error) if error.is_full() => shared.room.wait().await,
+            sealed => break sealed?,
+        }
+    };
+    durable(shared, move |tx| Box::pin(async move { steps::end(tx, &key, &row, Some(&last)).await.map(drop) })).await?;
+    shared.room.found();
+    Ok(())
 }
 
 fn status_of(end: &End) -> &'static str {

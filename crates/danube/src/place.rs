@@ -104,6 +104,13 @@ impl RunDir {
         self.dir.join("source")
     }
 
+    /// Removes a run that was never begun.
+    pub fn discard(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::warn!(run = %self.job, %error, "a run that could not begin was not removed");
+        }
+    }
+
     /// Whether the run came to its end and nothing but its record is left.
     pub fn is_finished(&self) -> bool {
         self.marker().exists()

@@ -8,6 +8,7 @@ use danube_proto::mailbox::{Answer, Call, CallError, CallLine, ErrorCode, ReplyL
 use danube_proto::v1::signal_request::What;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::EngineError;
 use crate::job::effects::signal;
 use crate::job::shared::{Closed, Shared};
 use crate::shim::follow::release;
@@ -54,6 +55,14 @@ where
             release(&link, id, bytes).await;
         }
     }
+}
+
+/// Ends steps from before a restart whose callers are gone: nobody else would follow them.
+pub async fn adopt_orphans<R: Runtime>(shared: &Shared<R>) -> Result<(), EngineError> {
+    for row in shared.orphans() {
+        step::adopt(shared, &row).await?;
+    }
+    Ok(())
 }
 
 impl<R: Runtime> Coordinator<R> {

@@ -11,14 +11,17 @@ use danube_core::machine::Event;
 use danube_core::runtime::{ContainerSpec, Runtime};
 use danube_proto::limits::SCRIPT_BYTES;
 use danube_proto::mailbox::{CallError, ErrorCode, StepAnswer, StepCause, StepRun};
+use danube_proto::v1::signal_request::What;
 use danube_proto::v1::{End, InfoRequest, PutFileHeader, PutTarget, StartRequest};
+use danube_store::steps::StepRow;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::Code;
 
 use super::request::{self, Program};
 use super::{invalid, refused};
+use crate::EngineError;
 use crate::failpoint::failpoint;
-use crate::job::effects::link;
+use crate::job::effects::{link, signal};
 use crate::job::progress::{Progress, StepEnded, StepStarted};
 use crate::job::shared::{NoContainer, Shared};
 use crate::records::{self, NewStep, StepRecord};
@@ -40,7 +43,7 @@ where
     }
     let start = prepared(shared, &link, id, &run, program).await?;
     let step = NewStep::of(id, &start.spec_hash, &run, &image, container);
-    let record = records::begin_step(shared, step).await.map_err(infra)?;
+    let record = records::begin_step(shared, step).await.map_err(|error| failed(shared, error))?;
     started(shared, &run, &image, &record);
     shared.step_runs(id, link.clone());
     let ended = carry_out(shared, &link, id, start, record).await;
@@ -52,6 +55,9 @@ fn started<R: Runtime>(shared: &Shared<R>, run: &StepRun, image: &str, record: &
     if record.is_new {
         let _ = shared.events.send(Event::StepStarted);
     }
+    if record.is_final {
+        return;
+    }
     shared.observer.tell(Progress::StepStarted(StepStarted {
         number: record.number,
         name: shared.mask(&run.name),
@@ -60,6 +66,23 @@ fn started<R: Runtime>(shared: &Shared<R>, run: &StepRun, image: &str, record: &
         attempt: (run.attempt, run.attempts),
         log: record.log.tail(),
     }));
+}
+
+/// Stops a step from before a restart whose caller is gone, and follows it to its end.
+pub async fn adopt<R: Runtime>(shared: &Shared<R>, row: &StepRow) -> Result<(), EngineError> {
+    let mut record = records::reopen_step(shared, row).await?;
+    shared.observer.tell(Progress::StepStarted(StepStarted::again(row, record.log.tail())));
+    let found = row.container.parse().ok().and_then(|name| shared.link(&name)).zip(row.step_id.parse().ok());
+    let Some((link, id)) = found else { return records::lose_step(shared, record, "its container is gone").await };
+    signal(link.clone(), id, What::Stop(true)).await?;
+    match follow(&link, id, &mut record.log, &shared.room).await {
+        Err(FollowError::Refused(status)) if status.code() == Code::NotFound => {
+            records::lose_step(shared, record, "it was never started").await
+        }
+        // Its caller is gone: nobody waits for the answer.
+        Err(error) => lost(shared, record, error).await.map(drop).or(Ok(())),
+        Ok(end) => ended(shared, &link, id, record, end).await.map(drop).or(Ok(())),
+    }
 }
 
 /// Starts the step at its shim, unless its rows say that it ended, and follows it.
@@ -85,7 +108,7 @@ async fn carry_out<R: Runtime>(
         Err(error) => return lost(shared, record, error.into()).await,
     }
     failpoint("step-started");
-    match follow(link, id, &mut record.log).await {
+    match follow(link, id, &mut record.log, &shared.room).await {
         Ok(end) => ended(shared, link, id, record, end).await,
         Err(error) => lost(shared, record, error).await,
     }
@@ -98,35 +121,33 @@ async fn ended<R: Runtime>(
     record: StepRecord,
     end: End,
 ) -> Result<StepAnswer, CallError> {
-    let (number, check) = (record.number, record.check);
+    let (number, check, was_told) = (record.number, record.check, record.is_final);
     let message = words(&end).map(|words| shared.mask(&words));
-    records::end_step(shared, record, &end, message.as_deref()).await.map_err(infra)?;
+    records::end_step(shared, record, &end, message.as_deref()).await.map_err(|error| failed(shared, error))?;
     shared.keep_unreleased(id, link.clone(), end.bytes);
-    shared.observer.tell(Progress::StepEnded(StepEnded {
-        number,
-        cause: cause(&end),
-        exit_code: end.exit_code,
-        message: message.clone(),
-        duration_ms: end.duration_ms,
-        check,
-        sha256: end.sha256[..].try_into().unwrap_or_default(),
-        bytes: end.bytes,
-    }));
+    if !was_told {
+        shared.observer.tell(Progress::StepEnded(StepEnded {
+            number,
+            cause: cause(&end),
+            exit_code: end.exit_code,
+            message: message.clone(),
+            duration_ms: end.duration_ms,
+            check,
+            sha256: end.sha256[..].try_into().unwrap_or_default(),
+            bytes: end.bytes,
+        }));
+    }
     Ok(answer(number, &end, message))
 }
 
 /// The step's container is gone or cannot be believed. What was received stays, and the log says that more may be lost.
-async fn lost<R: Runtime>(
-    shared: &Shared<R>,
-    record: StepRecord,
-    error: FollowError,
-) -> Result<StepAnswer, CallError> {
-    let (number, check) = (record.number, record.check);
+async fn lost<R: Runtime>(shared: &Shared<R>, record: StepRecord, error: FollowError) -> Result<StepAnswer, CallError> {
+    let (number, check, was_told) = (record.number, record.check, record.is_final);
     let message = shared.mask(&format!("the step was lost: {error}"));
     if !matches!(error, FollowError::Gone(_)) {
         let _ = shared.events.send(Event::Distrust(format!("step {number}: {error}")));
     }
-    records::lose_step(shared, record, &message).await.map_err(infra)?;
+    records::lose_step(shared, record, &message).await.map_err(|error| failed(shared, error))?;
     let lost = StepEnded {
         number,
         cause: StepCause::Lost,
@@ -137,7 +158,9 @@ async fn lost<R: Runtime>(
         sha256: [0; 32],
         bytes: 0,
     };
-    shared.observer.tell(Progress::StepEnded(lost));
+    if !was_told {
+        shared.observer.tell(Progress::StepEnded(lost));
+    }
     Ok(StepAnswer {
         number,
         exit_code: -1,
@@ -182,7 +205,9 @@ fn words(end: &End) -> Option<String> {
         _ if !end.message.is_empty() => Some(end.message.clone()),
         Cause::Exited if end.signal != 0 => Some(format!("ended by signal {}", signal_name(end.signal))),
         Cause::Orphaned => Some("stopped: no engine asked for it for too long".to_owned()),
-        Cause::MasterAway => Some("its time passed while nobody took its output: this is not the step's fault".to_owned()),
+        Cause::MasterAway => {
+            Some("its time passed while nobody took its output: this is not the step's fault".to_owned())
+        }
         Cause::Evicted => Some("stopped: the machine needed its place".to_owned()),
         _ => None,
     }
@@ -290,6 +315,12 @@ where
     Ok((spec.name, link))
 }
 
+/// This engine failed, not the step: the verdict will know, whatever the danubefile makes of it.
+fn failed<R: Runtime>(shared: &Shared<R>, error: EngineError) -> CallError {
+    let _ = shared.events.send(Event::Distrust(error.to_string()));
+    infra(error)
+}
+
 fn infra(error: impl std::fmt::Display) -> CallError {
     CallError { code: ErrorCode::Infra, message: error.to_string() }
 }
@@ -297,4 +328,3 @@ fn infra(error: impl std::fmt::Display) -> CallError {
 fn unreachable_worker(error: CallFailed) -> CallError {
     infra(format!("the step's container cannot be reached: {error}"))
 }
-

@@ -113,7 +113,7 @@ where
 
     /// Makes the group, or finds the one made before; then follows it and links its containers.
     fn create_group(&mut self) {
-        let ran = self.before.ran;
+        let (ran, runner) = (self.before.ran, self.before.runner);
         self.spawn(move |shared| async move {
             if let Err(event) = created(&shared, ran).await {
                 let _ = shared.events.send(event);
@@ -123,6 +123,10 @@ where
             let planned = shared.plan.group.containers.iter().map(|spec| spec.name.clone());
             planned.chain(shared.added_containers()).for_each(|name| link(&shared, name));
             let _ = shared.events.send(Event::GroupReady);
+            // Before the runtime tells of a container that ended: after this record its end is the expected one.
+            if let Some(end) = runner {
+                let _ = shared.events.send(Event::RunnerEnded(runner::end_of(&shared, end)));
+            }
             watch(&shared).await;
             Ok(())
         });
@@ -154,6 +158,7 @@ where
         self.shared.close(Closed::Ended);
         self.signal_steps(&What::Stop(true));
         self.spawn(|shared| async move {
+            crate::coordinator::adopt_orphans(&shared).await?;
             shared.settled().await;
             let _ = shared.events.send(Event::StepsSettled);
             Ok(())
@@ -165,7 +170,8 @@ where
             let exit_code = if name == ContainerName::coordinator() { exit_code } else { 0 };
             self.tasks.spawn(async move {
                 // A shim that exits at once takes its answer with it; the runtime tells of its end.
-                let _ = link.call(|mut client| async move { client.shutdown(ShutdownRequest { exit_code }).await }).await;
+                let _ =
+                    link.call(|mut client| async move { client.shutdown(ShutdownRequest { exit_code }).await }).await;
                 Ok(())
             });
         }

@@ -4,6 +4,7 @@
 pub(crate) mod effects;
 pub mod plan;
 pub mod progress;
+pub mod room;
 mod runner;
 pub mod shared;
 pub mod task;

@@ -31,6 +31,9 @@ pub struct Plan {
     pub images: BTreeMap<String, ContainerName>,
     /// Where images come from that the danubefile may name at run time (`--image name=…`).
     pub sources: BTreeMap<String, ImageSource>,
+    /// Names of the secrets it was given; whoever goes on with it must give them again.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// Limits of containers that are added at run time.
     pub resources: Resources,
 }

@@ -6,6 +6,7 @@ use danube_core::id::ContainerName;
 use danube_core::job::{JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
 use danube_proto::mailbox::StepCause;
+use danube_store::steps::StepRow;
 use tokio::sync::mpsc;
 
 use crate::logs::LogTail;
@@ -23,6 +24,8 @@ pub enum Progress {
     StepEnded(StepEnded),
     /// A name was asked for.
     Egress(EgressEvent),
+    /// The data directory's disk is full, so the job waits; or has room again, so it goes on.
+    DiskFull(bool),
     /// The verdict stands and is durable.
     Finished(Verdict),
 }
@@ -65,7 +68,44 @@ pub struct StepEnded {
     pub bytes: u64,
 }
 
+impl StepStarted {
+    /// A step from before a restart.
+    #[must_use]
+    pub fn again(row: &StepRow, log: LogTail) -> Self {
+        Self {
+            number: row.number,
+            name: row.name.clone(),
+            group: serde_json::from_str(&row.group_path).unwrap_or_default(),
+            image: row.image.clone(),
+            attempt: (row.r#try, row.tries),
+            log,
+        }
+    }
+}
+
 impl StepEnded {
+    /// The end of a step from before a restart.
+    #[must_use]
+    pub fn again(row: &StepRow) -> Self {
+        let cause = match row.cause.as_deref() {
+            Some("exited" | "oom") => StepCause::Exited,
+            Some("timed_out") => StepCause::TimedOut,
+            Some("stopped") => StepCause::Stopped,
+            Some("not_started") => StepCause::NotStarted,
+            _ => StepCause::Lost,
+        };
+        Self {
+            number: row.number,
+            cause,
+            exit_code: row.exit_code.unwrap_or(-1),
+            message: row.message.clone(),
+            duration_ms: u64::try_from(row.duration_ms.unwrap_or(0)).unwrap_or(0),
+            check: row.checked,
+            sha256: row.sha256.as_deref().and_then(|hash| hash.try_into().ok()).unwrap_or_default(),
+            bytes: u64::try_from(row.bytes.unwrap_or(0)).unwrap_or(0),
+        }
+    }
+
     /// Whether it went well.
     #[must_use]
     pub fn is_success(&self) -> bool {

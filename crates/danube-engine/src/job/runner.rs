@@ -11,7 +11,7 @@ use danube_core::machine::Event;
 use danube_core::runtime::Runtime;
 use danube_proto::mailbox::runner_env;
 use danube_proto::v1::start_request::Command;
-use danube_proto::v1::{Argv, End, EndCause, PutFileHeader, PutTarget, StartRequest};
+use danube_proto::v1::{Argv, EndCause, PutFileHeader, PutTarget, StartRequest};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,7 +19,7 @@ use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
 use crate::EngineError;
 use crate::coordinator::{Coordinator, mailbox};
-use crate::records::{self, NewStep};
+use crate::records::{self, Ended, NewStep};
 use crate::shim::follow::FollowError;
 use crate::shim::link::Link;
 use crate::shim::transfer;
@@ -71,13 +71,13 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
         attempt: (1, 1),
         log: record.log.tail(),
     }));
-    if let Some(end) = &record.ended {
-        return Ok(Ok(runner_end(shared, end.exit_code, end.signal, end.oom)));
+    if let Some(end) = record.ended {
+        return Ok(Ok(end_of(shared, end)));
     }
     if let Err(error) = started(shared, link, request).await {
         return Ok(Err(error));
     }
-    let end = match crate::shim::follow::follow(link, shared.plan.runner.step_id, &mut record.log).await {
+    let end = match crate::shim::follow::follow(link, shared.plan.runner.step_id, &mut record.log, &shared.room).await {
         Ok(end) => end,
         Err(error) => {
             records::lose_step(shared, record, &error.to_string()).await?;
@@ -88,16 +88,15 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
     if end.cause() == EndCause::TimedOut {
         let _ = shared.events.send(Event::Deadline(danube_core::machine::Timer::Job));
     }
-    Ok(Ok(ended(shared, &end)))
+    let signal = (end.signal != 0).then_some(end.signal);
+    Ok(Ok(end_of(shared, Ended { exit_code: end.exit_code, signal, oom: end.oom })))
 }
 
-fn ended<R: Runtime>(shared: &Shared<R>, end: &End) -> RunnerEnd {
-    runner_end(shared, end.exit_code, (end.signal != 0).then_some(end.signal), end.oom)
-}
-
-fn runner_end<R: Runtime>(shared: &Shared<R>, exit_code: i32, signal: Option<i32>, oom: bool) -> RunnerEnd {
-    let running = u32::try_from(shared.running().len()).unwrap_or(u32::MAX);
-    RunnerEnd { exit_code, signal, oom, abandoned: running.saturating_add(shared.forsaken()) }
+/// What the verdict is computed from.
+pub fn end_of<R: Runtime>(shared: &Shared<R>, end: Ended) -> RunnerEnd {
+    let left = shared.running().len() + shared.orphans().len();
+    let abandoned = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(shared.forsaken());
+    RunnerEnd { exit_code: end.exit_code, signal: end.signal, oom: end.oom, abandoned }
 }
 
 async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequest) -> Result<(), FollowError> {
@@ -111,7 +110,8 @@ async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequ
 }
 
 async fn put_context<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<(), FollowError> {
-    let disk = |error: std::io::Error| FollowError::Untrue(format!("cannot keep the job's context in transit: {error}"));
+    let disk =
+        |error: std::io::Error| FollowError::Untrue(format!("cannot keep the job's context in transit: {error}"));
     let context = serde_json::to_vec(&shared.plan.context).map_err(|error| disk(error.into()))?;
     let mut file = shared.services.logs.unnamed_file().map_err(disk)?;
     file.write_all(&context).map_err(disk)?;

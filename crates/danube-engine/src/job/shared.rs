@@ -11,10 +11,12 @@ use danube_core::mask::{MaskError, MaskSet, SecretValue};
 use danube_core::runtime::{ContainerSpec, Role, Runtime};
 use danube_store::Store;
 use danube_store::containers::ContainerRow;
+use danube_store::steps::StepRow;
 use tokio::sync::{mpsc, watch};
 
 use super::plan::{COMPUTED_IMAGES, Plan};
 use super::progress::Observer;
+use super::room::Room;
 use crate::logs::LogDir;
 use crate::records::{KnownStep, KnownSteps};
 use crate::shim::link::{Link, Peer};
@@ -51,6 +53,8 @@ pub struct Shared<R> {
     pub masks: MaskSet,
     /// Who looks.
     pub observer: Observer,
+    /// Waits while the disk is full.
+    pub room: Room,
     /// Events for the job's machine.
     pub events: mpsc::UnboundedSender<Event>,
     links: watch::Sender<Links>,
@@ -123,6 +127,7 @@ impl<R: Runtime> Shared<R> {
             plan,
             masks: MaskSet::new(&values)?,
             secrets,
+            room: Room::new(observer.clone()),
             observer,
             events,
             links: watch::channel(links).0,
@@ -240,7 +245,7 @@ impl<R: Runtime> Shared<R> {
     /// Takes over what another engine left.
     pub fn restore(&self, known: KnownSteps, containers: &[ContainerRow]) {
         let mut steps = lock(&self.steps);
-        steps.last = known.values().map(|step| step.number).max().unwrap_or(0);
+        steps.last = known.values().map(|step| step.row.number).max().unwrap_or(0);
         steps.known = known;
         self.links.send_modify(|links| {
             for row in containers.iter().filter(|row| !self.is_planned(&row.name)) {
@@ -271,9 +276,26 @@ impl<R: Runtime> Shared<R> {
         });
     }
 
-    /// A step from before a restart.
-    pub fn known(&self, id: StepId) -> Option<KnownStep> {
-        lock(&self.steps).known.get(&id.to_string()).copied()
+    /// A step from before a restart whose call is delivered again.
+    pub fn known(&self, id: StepId) -> Option<StepRow> {
+        let mut steps = lock(&self.steps);
+        let known = steps.known.get_mut(&id.to_string())?;
+        known.met = true;
+        Some(known.row.clone())
+    }
+
+    /// Steps of the danubefile from before a restart, in order of start.
+    pub fn known_steps(&self) -> Vec<KnownStep> {
+        let mut known: Vec<_> =
+            lock(&self.steps).known.values().filter(|known| known.row.number > 0).cloned().collect();
+        known.sort_by_key(|known| known.row.number);
+        known
+    }
+
+    /// Steps from before a restart that have not ended, and whose caller does not wait for them any more.
+    pub fn orphans(&self) -> Vec<StepRow> {
+        let open = |known: &KnownStep| !known.met && known.row.finished_ms.is_none();
+        self.known_steps().into_iter().filter(open).map(|known| known.row).collect()
     }
 
     /// The next step's number, from 1.

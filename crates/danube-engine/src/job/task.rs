@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::effects::Effects;
 use super::plan::Plan;
-use super::progress::{Observer, Progress};
+use super::progress::{Observer, Progress, StepEnded, StepStarted};
 use super::shared::{Services, Shared};
 use crate::EngineError;
 use crate::records;
@@ -45,6 +45,10 @@ where
     let (shared, keepers) = Shared::new(services, plan, secrets, observer, sender)?;
     let shared = Arc::new(shared);
     let before = records::resume(&shared).await?;
+    if let Some(verdict) = before.verdict {
+        return remove(&shared, verdict).await;
+    }
+    tell_again(&shared);
     let mut machine = Machine::new(before.steps);
     let mut effects = Effects::new(shared.clone(), before, keepers);
     let mut event = Event::Begin;
@@ -63,7 +67,7 @@ where
     }
 }
 
-/// Writes the verdict, tells of it, and removes every trace of the containers.
+/// Writes the verdict; then nothing of the job is left to do.
 async fn finish<R>(shared: &Shared<R>, effects: Effects<R>, mut verdict: Verdict) -> Result<Verdict, EngineError>
 where
     R: Runtime,
@@ -73,8 +77,23 @@ where
         reason.message = shared.mask(&reason.message);
     }
     records::finish(shared, &verdict).await?;
+    let verdict = remove(shared, verdict).await;
+    effects.end().await;
+    verdict
+}
+
+/// Tells of a durable verdict and removes every trace of the containers.
+async fn remove<R: Runtime>(shared: &Shared<R>, verdict: Verdict) -> Result<Verdict, EngineError> {
     shared.observer.tell(Progress::Finished(verdict.clone()));
     shared.services.runtime.delete(&shared.plan.group.attempt).await?;
-    effects.end().await;
     Ok(verdict)
+}
+
+/// Tells of the steps that ended before a restart, so that whoever looks sees the whole job.
+fn tell_again<R: Runtime>(shared: &Shared<R>) {
+    for known in shared.known_steps().into_iter().filter(|known| known.row.finished_ms.is_some()) {
+        let log = shared.services.logs.tail(&shared.plan.group.attempt, known.row.number);
+        shared.observer.tell(Progress::StepStarted(StepStarted::again(&known.row, log)));
+        shared.observer.tell(Progress::StepEnded(StepEnded::again(&known.row)));
+    }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use danube_core::id::AttemptId;
 use danube_store::StoreError;
 use danube_store::steps::StepKey;
 use rustix::fs::OFlags;
@@ -105,6 +106,14 @@ impl LogDir {
     /// Opens a step's log for reading as far as it is written now.
     pub fn reader(&self, key: &StepKey) -> Result<LogReader, LogError> {
         LogReader::open(self.path(key, "raw"), self.path(key, "idx"))
+    }
+
+    /// A step's log that nobody writes any more, for those who look.
+    #[must_use]
+    pub fn tail(&self, attempt: &AttemptId, number: u32) -> LogTail {
+        let key = StepKey { attempt: attempt.clone(), number };
+        let written = self.reader(&key).map_or(0, |reader| reader.len());
+        LogTail::new(self.clone(), key, tokio::sync::watch::channel(written).1)
     }
 
     /// A file that no name leads to, for bytes in transit. It is gone when it is closed.

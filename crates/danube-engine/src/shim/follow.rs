@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 
 use super::link::{CallFailed, Client, Gone, Link, is_connection};
 use crate::failpoint::failpoint;
+use crate::job::room::Room;
 use crate::logs::{LogError, StepLog};
 
 /// Received bytes are made durable at least this often, so that a reader of the committed log is never far behind.
@@ -46,11 +47,11 @@ pub enum FollowError {
 ///
 /// # Errors
 /// When the container is gone, the shim lies, or the log cannot be written.
-pub async fn follow(link: &Link, id: StepId, log: &mut StepLog) -> Result<End, FollowError> {
+pub async fn follow(link: &Link, id: StepId, log: &mut StepLog, room: &Room) -> Result<End, FollowError> {
     let mut strikes = 0;
     loop {
         let (generation, client) = link.client().await?;
-        match attached(client, id, log).await {
+        match attached(client, id, log, room).await {
             Ok(end) => return Ok(end),
             Err(Cut::Connection) => strikes = 0,
             Err(Cut::Broken(why)) if strikes + 1 < STRIKES => {
@@ -93,7 +94,9 @@ impl From<Status> for Cut {
     fn from(status: Status) -> Self {
         match status.code() {
             _ if is_connection(&status) => Self::Connection,
-            Code::OutOfRange => Self::Final(FollowError::Untrue("the shim no longer has output that was never acknowledged".into())),
+            Code::OutOfRange => {
+                Self::Final(FollowError::Untrue("the shim no longer has output that was never acknowledged".into()))
+            }
             _ => Self::Final(FollowError::Refused(status)),
         }
     }
@@ -104,7 +107,7 @@ fn id_bytes(id: StepId) -> Bytes {
 }
 
 /// Reads one attach to its end.
-async fn attached(mut client: Client, id: StepId, log: &mut StepLog) -> Result<End, Cut> {
+async fn attached(mut client: Client, id: StepId, log: &mut StepLog, room: &Room) -> Result<End, Cut> {
     let (acks, requests) = mpsc::unbounded_channel();
     let _ = acks.send(AttachRequest { step_id: id_bytes(id), offset: log.received(), release: false });
     let mut replies = client.attach(UnboundedReceiverStream::new(requests)).await?.into_inner();
@@ -113,17 +116,17 @@ async fn attached(mut client: Client, id: StepId, log: &mut StepLog) -> Result<E
         let reply = tokio::select! {
             reply = replies.message() => reply?.ok_or(Cut::Connection)?,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                commit(log, &acks).await?;
+                commit(log, &acks, room).await?;
                 due = None;
                 continue;
             }
         };
         match reply.of.ok_or(Cut::Broken("an empty reply"))? {
             Of::End(end) => return ended(log, end),
-            Of::Chunk(chunk) => append(log, chunk)?,
+            Of::Chunk(chunk) => append(log, &chunk, room).await?,
         }
         if log.uncommitted() >= COMMIT_BYTES {
-            commit(log, &acks).await?;
+            commit(log, &acks, room).await?;
             due = None;
         } else {
             due.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
@@ -131,13 +134,26 @@ async fn attached(mut client: Client, id: StepId, log: &mut StepLog) -> Result<E
     }
 }
 
-async fn commit(log: &mut StepLog, acks: &mpsc::UnboundedSender<AttachRequest>) -> Result<(), Cut> {
-    let offset = log.commit().await?;
+async fn commit(log: &mut StepLog, acks: &mpsc::UnboundedSender<AttachRequest>, room: &Room) -> Result<(), Cut> {
+    let offset = committed(log, room).await?;
     let _ = acks.send(AttachRequest { step_id: Bytes::new(), offset, release: false });
     Ok(())
 }
 
-fn append(log: &mut StepLog, chunk: Chunk) -> Result<(), Cut> {
+/// While the disk is full nothing more is read: the connection's window fills, then the spool, then the step waits.
+async fn committed(log: &mut StepLog, room: &Room) -> Result<u64, LogError> {
+    loop {
+        match log.commit().await {
+            Err(error) if error.is_full() => room.wait().await,
+            offset => {
+                room.found();
+                return offset;
+            }
+        }
+    }
+}
+
+async fn append(log: &mut StepLog, chunk: &Chunk, room: &Room) -> Result<(), Cut> {
     let sound = (1..=CHUNK_BYTES).contains(&chunk.data.len()) && (1..=2).contains(&chunk.stream);
     if !sound {
         return Err(Cut::Broken("a chunk of a wrong size or stream"));
@@ -147,7 +163,11 @@ fn append(log: &mut StepLog, chunk: Chunk) -> Result<(), Cut> {
     }
     // The bound was checked above.
     let stream = if chunk.stream == 2 { 2 } else { 1 };
-    log.append(stream, chunk.at_ms, &chunk.data)?;
+    match log.append(stream, chunk.at_ms, &chunk.data) {
+        // It is taken and waits in memory: nothing more is taken until it is written.
+        Err(error) if error.is_full() => drop(committed(log, room).await?),
+        appended => appended?,
+    }
     failpoint("step-output");
     Ok(())
 }
@@ -159,7 +179,6 @@ fn ended(log: &mut StepLog, end: End) -> Result<End, Cut> {
         Err(error) => Err(error.into()),
     }
 }
-
 
 impl From<CallFailed> for FollowError {
     fn from(failed: CallFailed) -> Self {

@@ -64,6 +64,16 @@ async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
     let request = prepare::read(arguments)?;
     resume::mention_interrupted(place);
     let run = place.new_run(prepare::new_job()?)?;
+    let ready = begin(arguments, place, request, run.clone()).await;
+    if ready.is_err() {
+        // Nothing ran: what was copied so far may be what fills the disk.
+        run.discard();
+    }
+    ready
+}
+
+/// Makes everything that a job needs, and its rows.
+async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir) -> Result<Ready, CliError> {
     // Python is asked for its version, and the checkout copied, at the same time.
     let memory = place.python();
     let python = tokio::task::spawn_blocking(move || python::find(&memory));

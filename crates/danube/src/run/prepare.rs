@@ -170,6 +170,7 @@ impl Request {
             default_image: self.danubefile.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             images,
             sources: self.images.clone(),
+            secrets: self.secrets.keys().cloned().collect(),
             resources: self.danubefile.resources,
         })
     }

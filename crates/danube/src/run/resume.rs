@@ -3,6 +3,8 @@
 
 use danube_store::{Durability, Store, jobs};
 
+use danube_engine::job::Plan;
+
 use super::{Ready, config, python, secrets};
 use crate::cli::RunArgs;
 use crate::error::CliError;
@@ -23,7 +25,11 @@ pub fn mention_interrupted(place: &Place) {
 
 /// A run with a database, without an end, that no engine works on.
 fn is_interrupted(run: &RunDir) -> bool {
-    !run.is_finished() && run.dir.join(danube_store::DATABASE).exists() && !danube_store::is_locked(&run.dir)
+    is_begun(run) && !danube_store::is_locked(&run.dir)
+}
+
+fn is_begun(run: &RunDir) -> bool {
+    !run.is_finished() && run.dir.join(danube_store::DATABASE).exists()
 }
 
 /// Reads a run's plan from its rows.
@@ -32,19 +38,25 @@ pub async fn ready(arguments: &RunArgs, place: &Place, which: &str) -> Result<Re
     let store = Store::open_with(&run.dir, Durability::Kill).await.map_err(CliError::infra)?;
     let row = jobs::get(store.read(), &run.job).await.map_err(CliError::infra)?;
     let row = row.ok_or_else(|| CliError::config(format!("run {} was never begun", run.job)))?;
-    let plan = serde_json::from_str(&row.spec).map_err(|error| {
+    let plan: Plan = serde_json::from_str(&row.spec).map_err(|error| {
         CliError::infra(format!("the plan of run {} cannot be read: {error}", run.job))
             .hint("it was written by another version of Danube: go on with that one")
     })?;
+    let secrets = secrets::read(&arguments.secrets)?;
+    if let Some(missing) = plan.secrets.iter().find(|name| !secrets.contains_key(*name)) {
+        return Err(CliError::config(format!("run {} was begun with the secret {missing}", run.job))
+            .hint(format!("secrets are never stored: give it again with --secret {missing}")));
+    }
     let sandbox = danube_sandbox::Sandbox::new(config(arguments, place, &run, python::find(&place.python())?)?);
     let heading = vec![format!("{} · going on with run {}", row.pipeline, run.job)];
-    Ok(Ready { run, store, plan, secrets: secrets::read(&arguments.secrets)?, sandbox, heading })
+    Ok(Ready { run, store, plan, secrets, sandbox, heading })
 }
 
 fn find(place: &Place, which: &str) -> Result<RunDir, CliError> {
     let mut runs = place.runs().into_iter();
     let found = match which {
-        "last" => runs.find(is_interrupted),
+        // Without an interrupted one, one that is being worked on: opening it says by which process.
+        "last" => place.runs().into_iter().find(is_interrupted).or_else(|| runs.find(is_begun)),
         id => runs.find(|run| run.job.as_str() == id),
     };
     match found {

@@ -105,6 +105,10 @@ impl Shown {
                 words::tell_of_room(full);
                 Ok(())
             }
+            Progress::DiskFull(full) => {
+                tell_of_room(full);
+                Ok(())
+            }
             Progress::Finished(verdict) => {
                 self.summary.verdict = Some(verdict);
                 Ok(())
@@ -132,6 +136,17 @@ impl Shown {
             None => Ok(()),
         }
     }
+}
+
+/// On stderr, so that both views have it.
+fn tell_of_room(full: bool) {
+    let text = if full {
+        "note: the data directory's disk is full: the job waits; make room, and it goes on"
+    } else {
+        "note: the disk has room again: the job goes on"
+    };
+    // Nobody may be listening.
+    let _ = io::Write::write_all(&mut io::stderr(), format!("{text}\n").as_bytes());
 }
 
 /// Reads a step's log as it grows. Ends when it is closed, or when nobody looks.
