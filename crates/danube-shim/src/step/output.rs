@@ -115,7 +115,7 @@ impl Output {
         if self.spool.is_none() {
             self.spool = Some(Spool::new(self.files.create()?, self.acked));
         }
-        if let Some(spool) = &self.spool {
+        if let Some(spool) = &mut self.spool {
             spool.write(self.total, data)?;
         }
         self.hash.update(data);
