@@ -51,8 +51,11 @@ pub async fn run(folder: GroupFolder, assignment: Assignment, started: Option<St
     group.start_relays(sockets, &mut background)?;
     let control = Control::open(&group.folder)?;
     let mut running = JoinSet::new();
-    for spec in group.assignment.spec.containers.clone() {
-        group.clone().begin(spec, &mut running)?;
+    // Every socket is there before the first event, which is what `create` waits for.
+    let specs = group.assignment.spec.containers.clone();
+    let openings = specs.iter().map(|spec| group.open_door(spec)).collect::<Result<Vec<_>, _>>()?;
+    for (spec, openings) in specs.into_iter().zip(openings) {
+        group.clone().begin(spec, openings, &mut running);
     }
     let states = group.watch_over(running, control).await?;
     record::write(&group.folder.exit(), &ExitRecord { containers: states })
@@ -113,9 +116,13 @@ impl Group {
         Ok(())
     }
 
-    /// Makes a container's socket at once and everything else in a task of its own.
-    fn begin(self: Arc<Self>, spec: ContainerSpec, running: &mut JoinSet<Ended>) -> Result<(), SandboxError> {
-        let openings = container::prepare(&self.folder.container(&spec.name))?;
+    /// Makes a container's directory and socket.
+    fn open_door(&self, spec: &ContainerSpec) -> Result<Openings, SandboxError> {
+        container::prepare(&self.folder.container(&spec.name))
+    }
+
+    /// Makes the container itself in a task of its own.
+    fn begin(self: Arc<Self>, spec: ContainerSpec, openings: Openings, running: &mut JoinSet<Ended>) {
         self.tell_waiting(&spec.name, "starting");
         running.spawn(async move {
             let name = spec.name.clone();
@@ -123,7 +130,6 @@ impl Group {
             container::close_door(&self.folder.container(&name));
             (name, ended)
         });
-        Ok(())
     }
 
     /// One container from its launch to its end.
@@ -227,8 +233,9 @@ impl Group {
                     Some(ended) => self.note(ended, &mut states),
                 },
                 request = control.next() => {
-                    let began = self.clone().begin(request.spec.clone(), &mut running);
-                    request.answer(began).await;
+                    let door = self.open_door(&request.spec);
+                    let door = door.map(|door| self.clone().begin(request.spec.clone(), door, &mut running));
+                    request.answer(door).await;
                 }
                 _ = stop.recv() => { self.stopping.send_replace(true); }
             }

@@ -178,11 +178,12 @@ fn a_step_reaches_nothing_of_the_host(runtime: &tokio::runtime::Runtime) {
     let abstract_name = format!("danube-story-{}", std::process::id());
     let _listener = abstract_listener(&abstract_name);
     runtime.block_on(async {
-        let spec = group("story-host", &["worker"]);
+        let mut spec = group("story-host", &["worker"]);
+        let (data, prepared) = (world.data(), world.dir.path().join("w"));
+        std::fs::create_dir(&prepared).unwrap();
+        std::fs::copy(std::env::current_exe().unwrap(), prepared.join("client")).unwrap();
+        spec.workspace = Workspace::Prepared { dir: prepared, objects: None };
         world.create(&spec).await;
-        let data = world.data();
-        let client = std::env::current_exe().unwrap();
-        std::fs::copy(&client, world.data().join("groups/story-host-1/workspace/client")).unwrap();
         for who in ["step", "root"] {
             denied(
                 &world,
@@ -266,7 +267,7 @@ fn groups_do_not_see_each_other(runtime: &tokio::runtime::Runtime) {
         world.create(&a).await;
         world.create(&b).await;
         let server = "import socket; s = socket.create_server((\"127.0.0.1\", 8080)); print(\"up\", flush=True); import time; time.sleep(1000)";
-        let script = format!("touch /tmp/mine /workspace/mine; (python3 -c '{server}' > /tmp/said 2>&1 &); until grep -q up /tmp/said; do :; done; echo up");
+        let script = format!("touch /tmp/mine /workspace/mine; (python3 -c '{server}' > /tmp/said 2>&1 &); until grep -qs up /tmp/said; do :; done; echo up");
         assert_eq!(world.step(&a, &script).await.text, "up");
         let look = "ls /tmp /workspace; python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8080))' 2>&1 | tail -1";
         let said = world.step(&b, look).await;
