@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::io::FdFlags;
 use rustix::mount::OpenTreeFlags;
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 
 use crate::error::{Doing, SandboxError};
 use crate::ids::Ids;
@@ -26,6 +26,9 @@ pub use proc::pid_max_is_per_namespace;
 pub use root::try_overlay;
 
 use danube_core::runtime::shim_env;
+
+/// What a container sends when the monitor's death will end it; no text of an error begins so.
+pub const TIED: u8 = 0;
 
 /// What a container is made from.
 pub struct Entrance<'a> {
@@ -83,11 +86,15 @@ fn report(sync: &OwnedFd, error: &SandboxError) {
 }
 
 /// Becomes root of the new user namespace once its maps are written.
-pub fn become_root_when_told(ids: &Ids, sync: &OwnedFd) -> Result<(), SandboxError> {
+pub fn become_root_when_told(ids: &Ids, sync: &OwnedFd, keeper: Pid) -> Result<(), SandboxError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie to the keeper")?;
     wait_for_byte(sync)?;
     privileges::become_container_root(ids)?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie to the keeper")
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie to the keeper")?;
+    if rustix::process::getppid() == Some(keeper) {
+        return Ok(());
+    }
+    Err(SandboxError::Reported("the keeper died".into()))
 }
 
 fn prepare_and_exec(entrance: &Entrance<'_>, fds: LaunchFds) -> Result<(), SandboxError> {
@@ -101,6 +108,7 @@ fn prepare_and_exec(entrance: &Entrance<'_>, fds: LaunchFds) -> Result<(), Sandb
     privileges::give_up(entrance.ids)?;
     // Changing ids has cleared it; nothing after this line changes them.
     tie_to_monitor()?;
+    confirm_monitor(entrance.sync)?;
     seccomp::install()?;
     let name = [CString::from(c"danube-shim")];
     Err(sys::exec_fd(entrance.shim, &name, &env)).doing(|| "execute the shim in the container")
@@ -110,6 +118,13 @@ fn prepare_and_exec(entrance: &Entrance<'_>, fds: LaunchFds) -> Result<(), Sandb
 fn tie_to_monitor() -> Result<(), SandboxError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).doing(|| "keep /proc/self readable")?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie the container to the monitor")
+}
+
+/// A monitor that died while this process was not tied to it gives no sign of it later: so it is asked, now that
+/// its death from here on would be noticed.
+fn confirm_monitor(sync: &OwnedFd) -> Result<(), SandboxError> {
+    rustix::io::write(sync, &[TIED]).doing(|| "tell the monitor")?;
+    wait_for_byte(sync)
 }
 
 /// The monitor sends one byte when this process is in its cgroups. Nothing instead means that the monitor died

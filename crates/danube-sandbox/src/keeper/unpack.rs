@@ -19,10 +19,12 @@ pub fn run(channel: &OwnedFd, ids: &Ids, image: &ResolvedImage, root: &OwnedFd) 
     let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
     rustix::fs::fchown(root, Some(user), Some(group)).doing(|| "give the image's directory to its root")?;
     let (ours, theirs) = socket_pair()?;
+    let keeper = rustix::process::getpid();
     match sys::fork(libc::CLONE_NEWUSER).doing(|| "make a process to unpack in")? {
         Fork::Child => {
             drop(ours);
-            let done = unpack_as_root(channel, ids, image, root, &theirs);
+            let done =
+                unpack_as_root(channel, ids, image, root, &|| inside::become_root_when_told(ids, &theirs, keeper));
             let told = done.or_else(|error| answer(channel, &Reply::Failed(error.to_string())));
             sys::exit_now(i32::from(told.is_err()))
         }
@@ -52,12 +54,12 @@ fn unpack_as_root(
     ids: &Ids,
     image: &ResolvedImage,
     root: &OwnedFd,
-    sync: &OwnedFd,
+    become_root: &dyn Fn() -> Result<(), SandboxError>,
 ) -> Result<(), SandboxError> {
     let words = |error: crate::images::ImageError| SandboxError::Image(error.to_string());
     let open = OpenImage::open(image).map_err(words)?;
     let limits = Limits::from_env().map_err(words)?;
-    inside::become_root_when_told(ids, sync)?;
+    become_root()?;
     let ownership = ownership(ids);
     let mut progress = |done, total| {
         // A monitor that is gone ends this process anyway.

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::cgroups::Cgroup;
 use crate::error::{Doing, SandboxError};
 use crate::group::folder::ContainerFolder;
+use crate::inside::TIED;
 use crate::sys;
 
 /// What the shim inherits, before it is launched.
@@ -82,10 +83,17 @@ pub async fn release(sync: OwnedFd) -> Result<(), SandboxError> {
     sync.set_nonblocking(true).doing(said)?;
     let mut sync = tokio::net::UnixStream::from_std(sync).doing(said)?;
     sync.write_all(&[1]).await.doing(said)?;
-    let mut words = String::new();
+    let mut first = [0];
+    sync.read_exact(&mut first).await.doing(said)?;
+    let mut words = Vec::new();
+    if first == [TIED] {
+        sync.write_all(&[1]).await.doing(said)?;
+    } else {
+        words.extend(first);
+    }
     // The socket closes when the shim is executed.
-    sync.read_to_string(&mut words).await.doing(said)?;
-    if words.is_empty() { Ok(()) } else { Err(SandboxError::Reported(words)) }
+    sync.read_to_end(&mut words).await.doing(said)?;
+    if words.is_empty() { Ok(()) } else { Err(SandboxError::Reported(String::from_utf8_lossy(&words).into_owned())) }
 }
 
 /// Removes a container's socket, so that nobody connects to what is no more.
