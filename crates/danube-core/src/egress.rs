@@ -34,7 +34,7 @@ pub enum EgressMode {
     Host,
 }
 
-/// One allowed name: `pypi.org`, `*.example.com`, `git.corp.example:22`, `db.local:5432 private`.
+/// One allowed name: `pip.example`, `*.example.com`, `git.corp.example:22`, `db.local:5432 private`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EgressRule {
@@ -148,15 +148,15 @@ mod tests {
 
     #[test]
     fn enforcing_allows_what_is_listed_and_nothing_else() {
-        let policy = policy(EgressMode::Enforce, &["pypi.org", "*.cdn.example:8443", "db.local:5432 private"]);
+        let policy = policy(EgressMode::Enforce, &["pip.example", "*.cdn.example:8443", "db.local:5432 private"]);
         for (name, port, expected) in [
-            ("pypi.org", None, PUBLIC),
-            ("PyPI.org.", Some(443), PUBLIC),
-            ("pypi.org", Some(22), PUBLIC),
-            ("pypi.org", Some(8443), Decision::Denied),
-            ("evil-pypi.org", None, Decision::Denied),
-            ("pypi.org.evil.example", None, Decision::Denied),
-            ("x.pypi.org", None, Decision::Denied),
+            ("pip.example", None, PUBLIC),
+            ("PiP.Example.", Some(443), PUBLIC),
+            ("pip.example", Some(22), PUBLIC),
+            ("pip.example", Some(8443), Decision::Denied),
+            ("evil-pip.example", None, Decision::Denied),
+            ("pip.example.evil.example", None, Decision::Denied),
+            ("x.pip.example", None, Decision::Denied),
             ("a.cdn.example", Some(8443), PUBLIC),
             ("a.cdn.example", Some(443), Decision::Denied),
             ("cdn.example", None, Decision::Denied),
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn an_empty_list_denies_everything() {
         let policy = policy(EgressMode::Enforce, &[]);
-        assert_eq!(policy.decide("pypi.org", None), Decision::Denied);
+        assert_eq!(policy.decide("pip.example", None), Decision::Denied);
         assert!(policy.ports().is_empty());
         assert_eq!(serde_json::to_string(&policy).unwrap(), r#"{"mode":"enforce","rules":[]}"#);
     }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_hosts_own_network_is_neither_checked_nor_served() {
-        let policy = policy(EgressMode::Host, &["pypi.org"]);
+        let policy = policy(EgressMode::Host, &["pip.example"]);
         assert_eq!(policy.decide("10.0.0.1", Some(25)), PRIVATE);
         assert!(policy.ports().is_empty());
     }

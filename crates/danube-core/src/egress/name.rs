@@ -14,7 +14,7 @@ const MAX_LABEL: usize = 63;
 pub fn host_name(text: &str) -> Result<String, &'static str> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if name.is_empty() {
-        return Err("it is empty; write a host name such as `pypi.org`");
+        return Err("it is empty; write a host name such as `pip.example`");
     }
     if !name.is_ascii() {
         return Err("names are ASCII; write the punycode form, such as `xn--bcher-kva.example` for `bücher.example`");
@@ -38,7 +38,7 @@ pub fn is_localhost(name: &str) -> bool {
 
 fn label(label: &str) -> Result<(), &'static str> {
     if label.is_empty() {
-        return Err("a part between two dots is empty; write a host name such as `pypi.org`");
+        return Err("a part between two dots is empty; write a host name such as `pip.example`");
     }
     if label.len() > MAX_LABEL {
         return Err("a part between two dots is longer than 63 characters, which no host name has");

@@ -95,14 +95,14 @@ impl TryFrom<String> for EgressRule {
 
 fn rule(text: &str) -> Result<EgressRule, &'static str> {
     let mut words = text.split_whitespace();
-    let address = words.next().ok_or("it is empty; write a host name such as `pypi.org`")?;
+    let address = words.next().ok_or("it is empty; write a host name such as `pip.example`")?;
     let private = match (words.next(), words.next()) {
         (None, _) => false,
         (Some("private"), None) => true,
         _ => return Err("only the word `private` can follow the name; write one rule per line"),
     };
     if address.contains("://") {
-        return Err("it is a URL; write the host name alone, such as `pypi.org` or `git.example.com:8443`");
+        return Err("it is a URL; write the host name alone, such as `pip.example` or `git.example.com:8443`");
     }
     if address.starts_with('[') || address.matches(':').count() > 1 {
         return Err("it is an IPv6 address, or has two colons; write `name` or `name:port,port`");
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn rules_are_read_in_every_form_and_written_in_one() {
         for (written, canonical) in [
-            ("pypi.org", "pypi.org"),
-            (" PyPI.org. ", "pypi.org"),
+            ("pip.example", "pip.example"),
+            (" PiP.Example. ", "pip.example"),
             ("*.Example.com", "*.example.com"),
             ("git.corp.example:22", "git.corp.example:22"),
             ("a.example:443,22,80,80", "a.example"),
@@ -230,8 +230,8 @@ mod tests {
             ("-a.example", "starts or ends with `-`"),
             ("a-.example", "starts or ends with `-`"),
             ("bücher.example", "punycode"),
-            ("https://pypi.org", "host name alone"),
-            ("pypi.org/simple", "without a scheme or a path"),
+            ("https://pip.example", "host name alone"),
+            ("pip.example/simple", "without a scheme or a path"),
             ("user@host.example", "without a scheme"),
             ("a.example:0", "1 to 65535"),
             ("a.example:65536", "1 to 65535"),
@@ -256,11 +256,11 @@ mod tests {
 
     #[test]
     fn a_file_names_the_line_that_is_wrong() {
-        let file = "# what the build needs\r\npypi.org\n\n  files.pythonhosted.org # wheels\npypi.org:8443\n";
+        let file = "# what the build needs\r\npip.example\n\n  files.example.org # wheels\npip.example:8443\n";
         let rules = parse_rules(file).unwrap();
         let texts: Vec<String> = rules.iter().map(ToString::to_string).collect();
-        assert_eq!(texts, ["files.pythonhosted.org", "pypi.org:22,80,443,8443"]);
-        let error = parse_rules("pypi.org\n\n10.0.0.1\n").unwrap_err();
+        assert_eq!(texts, ["files.example.org", "pip.example:22,80,443,8443"]);
+        let error = parse_rules("pip.example\n\n10.0.0.1\n").unwrap_err();
         assert_eq!(error.line, 3);
         assert!(error.to_string().starts_with("line 3: `10.0.0.1` is not an egress rule"), "{error}");
         assert_eq!(parse_rules("\u{feff}# nothing\n"), Ok(vec![]));

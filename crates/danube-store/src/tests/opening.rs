@@ -128,7 +128,7 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
          INSERT INTO steps (job, attempt, number, step_id, spec_hash, name, group_path, container, image, checked, try,
                             tries, started_ms, status)
              VALUES ('j', 1, 1, 's', x'00', 'n', '[]', 'worker', 'host', 1, 1, 1, 1, 'running');
-         INSERT INTO egress (job, attempt, seq, at_ms, name, verdict) VALUES ('j', 1, 0, 1, 'pypi.org', 'allowed')",
+         INSERT INTO egress (job, attempt, seq, at_ms, name, verdict) VALUES ('j', 1, 0, 1, 'pip.example', 'allowed')",
     )];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);

@@ -27,17 +27,17 @@ fn named(name: &str) -> Seen {
 
 #[test]
 fn the_server_name_is_read_however_the_hello_is_cut() {
-    let extensions = [&[0, 43, 0, 3, 2, 3, 4][..], &name_extension(b"pypi.org"), &[0, 16, 0, 0]].concat();
+    let extensions = [&[0, 43, 0, 3, 2, 3, 4][..], &name_extension(b"pip.example"), &[0, 16, 0, 0]].concat();
     for record in [1, 2, 3, 4, 5, 40, 16_000] {
         let bytes = hello(Some(&extensions), record);
-        assert_eq!(see(&bytes), named("pypi.org"), "records of {record}");
+        assert_eq!(see(&bytes), named("pip.example"), "records of {record}");
         for cut in 1..bytes.len() {
             let Seen::More(more) = see(&bytes[..cut]) else { panic!("cut at {cut} of records of {record}") };
             assert!((1..=bytes.len() - cut).contains(&more), "cut at {cut}: {more} more");
         }
     }
     let with_early_data = [hello(Some(&extensions), 16_000), vec![23, 3, 3, 0, 1, 0]].concat();
-    assert_eq!(see(&with_early_data), named("pypi.org"));
+    assert_eq!(see(&with_early_data), named("pip.example"));
 }
 
 #[test]

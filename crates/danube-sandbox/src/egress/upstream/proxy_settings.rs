@@ -161,10 +161,10 @@ mod tests {
         ])
         .unwrap();
         let host = |name, port| proxies.for_target(name, port).map(|proxy| (proxy.host.as_str(), proxy.port));
-        assert_eq!(host("pypi.org", Some(443)), Some(("secure", 3128)));
-        assert_eq!(host("pypi.org", Some(80)), Some(("plain", 80)));
-        assert_eq!(host("pypi.org", Some(22)), None);
-        assert_eq!(host("pypi.org", None), Some(("secure", 3128)));
+        assert_eq!(host("pip.example", Some(443)), Some(("secure", 3128)));
+        assert_eq!(host("pip.example", Some(80)), Some(("plain", 80)));
+        assert_eq!(host("pip.example", Some(22)), None);
+        assert_eq!(host("pip.example", None), Some(("secure", 3128)));
         for exempt in ["corp.example", "git.corp.example", "a.dot.example", "b.star.example"] {
             assert_eq!(host(exempt, Some(443)), None, "{exempt}");
         }
