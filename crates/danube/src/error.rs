@@ -43,12 +43,8 @@ impl CliError {
     }
 
     /// The message alone.
+    #[cfg(test)]
     pub fn message(&self) -> &str {
         &self.message
-    }
-
-    /// Its class.
-    pub const fn class(&self) -> ExitClass {
-        self.class
     }
 }

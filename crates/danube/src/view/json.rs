@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use danube_core::egress::EgressEvent;
+use danube_core::egress::{EgressEvent, EgressPolicy};
 use danube_core::job::{JobStatus, Verdict};
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::Line;
@@ -14,8 +14,9 @@ use super::summary::{StepSummary, Summary, full_name};
 const VERSION: u32 = 1;
 
 /// Prints JSON lines on stdout.
-#[derive(Default)]
-pub struct Json;
+pub struct Json {
+    policy: EgressPolicy,
+}
 
 /// One line.
 #[derive(Serialize)]
@@ -89,6 +90,11 @@ struct Step<'a> {
 }
 
 impl Json {
+    /// `policy` decides what the list of names allows.
+    pub fn new(policy: EgressPolicy) -> Self {
+        Self { policy }
+    }
+
     fn print(event: &Event<'_>) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
@@ -135,7 +141,7 @@ impl Json {
             Step { step: step.number, name: &step.name, end }
         });
         let reason = verdict.reason.as_ref();
-        let allow_list = danube_core::egress::allow_list(&summary.egress);
+        let allow_list = danube_core::egress::allow_list(&summary.egress, &self.policy);
         Self::print(&Event::Job(Job {
             v: VERSION,
             status: verdict.status.as_str(),

@@ -102,10 +102,6 @@ impl Shown {
                 Ok(())
             }
             Progress::DiskFull(full) => {
-                words::tell_of_room(full);
-                Ok(())
-            }
-            Progress::DiskFull(full) => {
                 tell_of_room(full);
                 Ok(())
             }

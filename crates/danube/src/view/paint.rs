@@ -5,8 +5,6 @@ use std::io::IsTerminal;
 /// What a piece of text is.
 #[derive(Clone, Copy)]
 pub enum Tone {
-    /// Ordinary text.
-    Plain,
     /// What only some look for.
     Dim,
     /// Headings.
@@ -36,7 +34,6 @@ impl Paint {
     pub fn text(self, tone: Tone, text: &str) -> String {
         let code = match tone {
             _ if !self.colors || text.is_empty() => return text.to_owned(),
-            Tone::Plain => return text.to_owned(),
             Tone::Dim => "2",
             Tone::Bold => "1",
             Tone::Good => "32",

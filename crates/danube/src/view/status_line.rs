@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(line.text(start, 80), None);
         let later = start + Duration::from_secs(75);
         assert_eq!(
-            line.text(later, 80).as_deref(),
+            line.text(later, 100).as_deref(),
             Some("… unpacking the image: 3 % 1 min 15 s, 2 lint 1 min 15 s, 3 unit tests 1 min 15 s")
         );
         assert_eq!(line.text(later, 20).as_deref(), Some("… unpacking the ima…"));

@@ -41,6 +41,8 @@ impl Summary {
         } else if !self.steps.iter().any(|known| known.number == step.number) {
             let (number, name, log) = (step.number, full_name(step), step.log.clone());
             self.steps.push(StepSummary { number, name, attempt: step.attempt, end: None, log });
+            // Of parallel steps the later may be told first.
+            self.steps.sort_by_key(|step| step.number);
         }
     }
 
@@ -102,13 +104,13 @@ impl StepSummary {
     }
 }
 
-/// `build > test`, and which try it is.
+/// `build › test`, and which try it is from the second on.
 pub fn full_name(step: &StepStarted) -> String {
     let mut parts = step.group.clone();
     parts.push(step.name.clone());
     let name = parts.join(" › ");
     match step.attempt {
-        (1, 1) => name,
+        (1, _) => name,
         (attempt, attempts) => format!("{name} (try {attempt} of {attempts})"),
     }
 }

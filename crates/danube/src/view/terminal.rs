@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
-use danube_core::egress::{EgressEvent, EgressMode, allow_list_file};
+use danube_core::egress::{EgressEvent, EgressMode, EgressPolicy, allow_list_file};
 use danube_core::id::ContainerName;
 use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
@@ -30,7 +30,7 @@ const ERASE: &str = "\r\x1b[2K";
 /// Prints a run on stdout.
 pub struct Terminal {
     paint: Paint,
-    mode: EgressMode,
+    policy: EgressPolicy,
     /// What of each step's output has no line end yet.
     unfinished: HashMap<u32, Vec<u8>>,
     status: StatusLine,
@@ -40,11 +40,11 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// `mode` decides what is said about names at the end.
-    pub fn new(colors: bool, mode: EgressMode) -> Self {
+    /// `policy` decides what is said about names at the end.
+    pub fn new(colors: bool, policy: EgressPolicy) -> Self {
         let (unfinished, status) = (HashMap::new(), StatusLine::default());
         let out = io::BufWriter::new(io::stdout());
-        Self { paint: Paint { colors }, mode, unfinished, status, status_stands: false, out }
+        Self { paint: Paint { colors }, policy, unfinished, status, status_stands: false, out }
     }
 
     /// A line before the job begins.
@@ -232,11 +232,11 @@ impl Terminal {
 
     /// The hosts that were reached, as a file to paste.
     fn names(&mut self, summary: &Summary) -> io::Result<()> {
-        if summary.egress.is_empty() || self.mode != EgressMode::Record {
+        if summary.egress.is_empty() || self.policy.mode != EgressMode::Record {
             return Ok(());
         }
         self.bold("Hosts reached")?;
-        for line in allow_list_file(&summary.egress).lines() {
+        for line in allow_list_file(&summary.egress, &self.policy).lines() {
             self.line(&format!("  {line}"))?;
         }
         let how = "  To allow only these, save them as egress.txt: danube run --egress egress.txt";

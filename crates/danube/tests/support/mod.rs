@@ -3,6 +3,10 @@
 //! Each test file is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod events;
+pub mod image;
+pub mod pty;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
