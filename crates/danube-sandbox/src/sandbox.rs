@@ -125,6 +125,7 @@ impl Sandbox {
         let program = words.next().ok_or_else(|| SandboxError::Config("no monitor program is configured".into()))?;
         let mut command = Command::new(program);
         command.args(words.map(OsString::from));
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_for_monitors(&name.to_string_lossy())));
         Ok(command)
     }
 
@@ -275,4 +276,11 @@ impl Runtime for Sandbox {
     async fn list(&self) -> Result<Vec<FoundGroup>, RuntimeError> {
         Ok(self.found()?)
     }
+}
+
+/// What of the caller's environment a monitor needs. The rest may hold secrets, and stays where the caller put it.
+fn is_for_monitors(name: &str) -> bool {
+    const PLAIN: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "RUST_BACKTRACE"];
+    let proxy = name.to_ascii_lowercase().ends_with("_proxy");
+    PLAIN.contains(&name) || proxy || name.starts_with("DANUBE_IMAGE_")
 }

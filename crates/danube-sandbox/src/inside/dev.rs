@@ -49,6 +49,6 @@ pub fn mount(tree: &Tree<'_>, devices: Vec<(PathBuf, OwnedFd)>, ids: &Ids) -> Re
     if ids.has_range() {
         options.push(("gid", OsString::from(TTY_GROUP)));
     }
-    let attached = super::root::mount("devpts", &options).and_then(|pts| tree.attach(&pts, Path::new("/dev/pts")));
+    let attached = super::root::terminals(&options).and_then(|pts| tree.attach(&pts, Path::new("/dev/pts")));
     attached.doing(|| "make /dev/pts in the container")
 }

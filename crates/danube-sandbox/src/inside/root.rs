@@ -120,11 +120,20 @@ fn overlay(options: &[(&str, OsString)]) -> Result<OwnedFd, Errno> {
         rustix::mount::fsconfig_set_string(&fs, *key, value.as_os_str())?;
     }
     rustix::mount::fsconfig_set_flag(&fs, "userxattr")?;
-    finish(&fs)
+    finish(&fs, MountAttrFlags::MOUNT_ATTR_NODEV)
 }
 
 /// A new file system, attached nowhere yet; never with devices or set-user-id.
 pub fn mount(kind: &str, options: &[(&str, OsString)]) -> Result<OwnedFd, Errno> {
+    made(kind, options, MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+/// New pseudo-terminals: these are devices, and nothing else can be on such a file system.
+pub fn terminals(options: &[(&str, OsString)]) -> Result<OwnedFd, Errno> {
+    made("devpts", options, MountAttrFlags::MOUNT_ATTR_NOEXEC)
+}
+
+fn made(kind: &str, options: &[(&str, OsString)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let fs = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         if value.is_empty() {
@@ -133,13 +142,12 @@ pub fn mount(kind: &str, options: &[(&str, OsString)]) -> Result<OwnedFd, Errno>
             rustix::mount::fsconfig_set_string(&fs, *key, value.as_os_str())?;
         }
     }
-    finish(&fs)
+    finish(&fs, attributes)
 }
 
-fn finish(fs: &OwnedFd) -> Result<OwnedFd, Errno> {
+fn finish(fs: &OwnedFd, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     rustix::mount::fsconfig_create(fs)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    rustix::mount::fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    rustix::mount::fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | attributes)
 }
 
 /// An empty directory in memory.
