@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use rustix::thread::SecureComputingMode;
 
@@ -52,16 +51,6 @@ pub fn probe() -> Probe {
     let facts =
         vec![namespaces, tier_fact(tier, ids), overlay_fact(overlay), cgroup_fact(), seccomp_fact(), pids_fact()];
     Probe { tier, facts }
-}
-
-/// Prints the facts, one per line. Fails when jobs cannot be isolated.
-#[must_use]
-pub fn print() -> ExitCode {
-    let probe = probe();
-    for fact in &probe.facts {
-        println!("{} {:<16} {}", if fact.good { "ok  " } else { "less" }, fact.name, fact.words);
-    }
-    if probe.tier == Tier::None { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn apparmor() -> &'static str {

@@ -26,9 +26,6 @@ mod sweep;
 pub use control::{CONTROL, ask_to_add};
 pub use sweep::{CLEAR, SWEEP};
 
-/// Argument that makes the program print what the machine allows, instead of being a monitor.
-pub const PROBE: &str = "--probe";
-
 /// What trying to make namespaces came to.
 pub struct Tried {
     /// The ids that a job would have.
@@ -53,7 +50,6 @@ pub fn try_namespaces() -> Result<Tried, SandboxError> {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match arguments.as_slice() {
-        [probe] if probe == PROBE => probe::print(),
         [clear] if clear == CLEAR => sweep::clear_stdin(),
         [sweep, dir] if sweep == SWEEP => sweep::main(&GroupFolder::at(dir.into())),
         [dir] => start::main(&GroupFolder::at(dir.into())),
