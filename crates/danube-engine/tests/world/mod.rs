@@ -1,0 +1,142 @@
+//! One job by the real engine, on a real store and real logs, with scripted containers.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use danube_core::egress::{EgressMode, EgressPolicy};
+use danube_core::id::{AttemptId, ContainerName, StepId};
+use danube_core::job::Verdict;
+use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
+use danube_engine::job::plan::Runner;
+use danube_engine::job::progress::Observer;
+use danube_engine::job::{self, Plan, Services};
+use danube_engine::logs::LogDir;
+use danube_proto::mailbox::Context;
+use danube_store::jobs::{self, NewJob, Source};
+use danube_store::steps::{self, StepKey, StepRow};
+use danube_store::{Durability, LOGS, Store};
+use danube_testutils::{Script, Scripted};
+use tempfile::TempDir;
+
+/// A guard against a test that hangs; nothing is measured with it.
+const HUNG: Duration = Duration::from_secs(120);
+
+/// Where jobs run.
+pub struct World;
+
+/// A job that has run.
+pub struct Ran {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Its steps' rows.
+    pub steps: Vec<StepRow>,
+    /// Distinct starts by step id.
+    pub starts: Vec<([u8; 16], u32)>,
+    /// What the engine put into containers.
+    pub received: Vec<(String, Vec<u8>)>,
+    /// Streams that were opened.
+    pub opened: u64,
+    logs: LogDir,
+    dir: TempDir,
+}
+
+impl World {
+    /// Runs a script's job to its end.
+    pub async fn run(script: Script) -> Ran {
+        let dir = tempfile::tempdir().expect("folder");
+        let data = dir.path().join("data");
+        let store = Store::open_with(&data, Durability::Kill).await.expect("store");
+        let plan = plan();
+        insert(&store, &plan).await;
+        let runtime = Arc::new(Scripted::new(script));
+        let logs = LogDir::new(data.join(LOGS));
+        let services = Services { runtime: runtime.clone(), store: store.clone(), logs: logs.clone() };
+        let (_orders, orders) = tokio::sync::mpsc::unbounded_channel();
+        let job = job::run(services, plan.clone(), BTreeMap::new(), Observer::none(), orders);
+        let verdict = tokio::time::timeout(HUNG, job).await.expect("the job hangs").expect("the engine goes on");
+        let steps = steps::list(store.read(), &plan.group.attempt).await.expect("rows");
+        store.close().await;
+        let (starts, received, opened) = (runtime.starts(), runtime.received(), runtime.opened());
+        Ran { verdict, steps, starts, received, opened, logs, dir }
+    }
+}
+
+impl Ran {
+    /// A step's log as it is on disk.
+    pub fn log(&self, number: u32) -> Vec<u8> {
+        let reader = self.logs.reader(&StepKey { attempt: attempt(), number }).expect("a log");
+        let mut content = vec![0; usize::try_from(reader.len()).expect("small")];
+        let read = reader.read(0, &mut content).expect("readable");
+        content.truncate(read);
+        content
+    }
+
+    /// Fails if anything was written beside the data directory.
+    pub fn assert_nothing_outside(&self, name: &str) {
+        let found: Vec<_> = entries(self.dir.path());
+        assert_eq!(found, ["data"], "{name}");
+        let known = |entry: &String| entry == LOGS || entry.starts_with("danube.");
+        let strange: Vec<_> =
+            entries(&self.dir.path().join("data")).into_iter().filter(|entry| !known(entry)).collect();
+        assert_eq!(strange, Vec::<String>::new(), "{name}");
+    }
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("folder").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn attempt() -> AttemptId {
+    AttemptId { job: "job-1".parse().expect("a job id"), number: 1 }
+}
+
+fn container(name: ContainerName, role: Role) -> ContainerSpec {
+    ContainerSpec { name, role, image: ImageSource::Host, resources: Resources::default() }
+}
+
+/// A coordinator and a worker.
+pub fn plan() -> Plan {
+    let worker = ContainerName::worker(1);
+    Plan {
+        group: GroupSpec {
+            attempt: attempt(),
+            nonce: "ab".repeat(16),
+            pipeline: "test".to_owned(),
+            containers: vec![
+                container(ContainerName::coordinator(), Role::Coordinator),
+                container(worker.clone(), Role::Worker),
+            ],
+            workspace: Workspace::Empty,
+            source: None,
+            egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
+            orphan_grace: Duration::from_secs(60),
+        },
+        context: Context::default(),
+        runner: Runner { step_id: StepId::from_bytes([0xaa; 16]), argv: vec!["python3".to_owned()] },
+        timeout: Duration::from_secs(60),
+        cleanup_timeout: Duration::from_secs(1),
+        default_image: "host".to_owned(),
+        images: [("host".to_owned(), worker)].into(),
+        sources: BTreeMap::new(),
+        secrets: Vec::new(),
+        resources: Resources::default(),
+    }
+}
+
+async fn insert(store: &Store, plan: &Plan) {
+    let job = NewJob {
+        id: plan.group.attempt.job.clone(),
+        pipeline: plan.group.pipeline.clone(),
+        source: Source { dir: None, reference: None, sha: None, dirty: false },
+        trigger: "test".to_owned(),
+        actor: None,
+        params: "{}".to_owned(),
+        spec: serde_json::to_string(plan).expect("a plan"),
+        created_ms: 0,
+    };
+    store.write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await })).await.expect("a row");
+}

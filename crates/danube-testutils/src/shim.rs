@@ -1,0 +1,304 @@
+//! A shim in the process: the protocol's server side as its script tells it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use danube_core::runtime::Role;
+use danube_proto::limits::{CHUNK_BYTES, PROTOCOL};
+use danube_proto::v1::coordinate_request::Of;
+use danube_proto::v1::{
+    AttachReply, AttachRequest, CoordinateReply, CoordinateRequest, GetFileReply, GetFileRequest, HelloReply,
+    HelloRequest, InfoReply, InfoRequest, ListReply, ListRequest, PutFileReply, PutFileRequest, ShutdownReply,
+    ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest, StatTransferReply, StatTransferRequest,
+    signal_request::What,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::replies::{honest, sha256};
+use crate::script::{Hello, Script, call_id};
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Exit = Arc<dyn Fn(i32) + Send + Sync>;
+
+/// One container's PID 1.
+#[derive(Clone)]
+pub struct Shim(Arc<Inner>);
+
+struct Inner {
+    role: Role,
+    nonce: String,
+    script: Script,
+    exit: Exit,
+    state: Mutex<State>,
+    /// How the danubefile ended.
+    runner: watch::Sender<Option<i32>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Hashes of the steps started, in order, by id.
+    starts: HashMap<Vec<u8>, Vec<Bytes>>,
+    attaches: HashMap<Vec<u8>, usize>,
+    /// By call: whether its final reply was a success.
+    answered: HashMap<Vec<u8>, bool>,
+    transfers: HashMap<String, Vec<u8>>,
+    complete: Vec<String>,
+}
+
+impl fmt::Debug for Shim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shim").field("role", &self.0.role).finish_non_exhaustive()
+    }
+}
+
+impl Shim {
+    pub fn new(role: Role, nonce: String, script: Script, exit: Exit) -> Self {
+        Self(Arc::new(Inner { role, nonce, script, exit, state: Mutex::default(), runner: watch::channel(None).0 }))
+    }
+
+    pub fn hello_script(&self) -> Hello {
+        match self.0.role {
+            Role::Coordinator => self.0.script.coordinator_hello,
+            Role::Worker => self.0.script.worker_hello,
+        }
+    }
+
+    pub fn exit(&self, code: i32) {
+        (self.0.exit)(code);
+    }
+
+    pub fn starts(&self) -> Vec<([u8; 16], u32)> {
+        let known = |(id, starts): (&Vec<u8>, &Vec<Bytes>)| {
+            Some((<[u8; 16]>::try_from(id.as_slice()).ok()?, u32::try_from(starts.len()).ok()?))
+        };
+        self.state().starts.iter().filter_map(known).collect()
+    }
+
+    pub fn received(&self) -> Vec<(String, Vec<u8>)> {
+        self.state().transfers.iter().map(|(id, content)| (id.clone(), content.clone())).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of the script's steps an id names.
+    fn step(&self, id: &[u8]) -> Option<usize> {
+        (0..self.0.script.steps.len()).find(|n| call_id(*n) == id)
+    }
+
+    /// The calls that wait for an answer.
+    fn waiting(&self) -> Vec<CoordinateRequest> {
+        let answered = self.state().answered.clone();
+        let open = (0..self.0.script.steps.len()).filter(|n| !answered.contains_key(&call_id(*n)[..]));
+        open.map(|n| self.call(n)).collect()
+    }
+
+    fn call(&self, n: usize) -> CoordinateRequest {
+        let id: String = call_id(n).iter().map(|byte| format!("{byte:02x}")).collect();
+        let command = match self.0.script.steps[n].script_file {
+            Some(_) => serde_json::json!({"name": "step", "script_file": "/danube/outbox/script"}),
+            None => serde_json::json!({"name": "step", "argv": ["true"]}),
+        };
+        let line = serde_json::json!({"v": 1, "id": id, "method": "step.run", "params": command});
+        CoordinateRequest { call_id: Bytes::copy_from_slice(&call_id(n)), of: Some(Of::Call(line.to_string().into())) }
+    }
+
+    /// Takes a reply as the SDK would; the danubefile ends when it has all.
+    fn take(&self, reply: &CoordinateReply) -> Option<CoordinateRequest> {
+        self.step(&reply.call_id)?;
+        let line: serde_json::Value = serde_json::from_slice(&reply.line).unwrap_or_default();
+        let ok = line["ok"]["exit_code"] == 0 && line["ok"]["cause"] == "exited";
+        let mut state = self.state();
+        state.answered.insert(reply.call_id.to_vec(), ok);
+        if state.answered.len() == self.0.script.steps.len() {
+            let code = i32::from(!state.answered.values().all(|ok| *ok));
+            self.end_runner(code);
+        }
+        Some(CoordinateRequest { call_id: reply.call_id.clone(), of: Some(Of::Answered(true)) })
+    }
+
+    fn end_runner(&self, code: i32) {
+        self.0.runner.send_if_modified(|end| end.is_none() && end.replace(code).is_none());
+    }
+
+    async fn runner_replies(&self, nth: usize, offset: u64) -> Vec<AttachReply> {
+        let ended = self.0.runner.subscribe().wait_for(Option::is_some).await.map_or(None, |end| *end);
+        let replies = honest(b"", ended.unwrap_or(1), 0);
+        match &self.0.script.runner_tells {
+            Some(tells) => tells(nth, offset, replies),
+            None => replies,
+        }
+    }
+
+    fn step_replies(&self, step: usize, nth: usize, offset: u64) -> Vec<AttachReply> {
+        let step = &self.0.script.steps[step];
+        let replies = honest(&step.output, step.exit_code, offset);
+        match &self.0.script.tells {
+            Some(tells) => tells(nth, offset, replies),
+            None => replies,
+        }
+    }
+
+    fn put(&self, id: &str, size: u64, request: &PutFileRequest) -> Result<bool, Status> {
+        let mut state = self.state();
+        let content = state.transfers.entry(id.to_owned()).or_default();
+        if request.offset != content.len() as u64 {
+            return Err(Status::invalid_argument("offset"));
+        }
+        content.extend_from_slice(&request.data);
+        let complete = content.len() as u64 >= size;
+        if complete {
+            state.complete.push(id.to_owned());
+        }
+        Ok(complete)
+    }
+}
+
+fn all<T: Send + 'static>(replies: impl Iterator<Item = T> + Send + 'static) -> Replies<T> {
+    Box::pin(tokio_stream::iter(replies.map(Ok)))
+}
+
+/// An honest file.
+fn file(content: &Bytes, offset: u64) -> Box<dyn Iterator<Item = GetFileReply> + Send> {
+    let rest = content.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(content.len())..);
+    let (size, hash) = (content.len() as u64, sha256(&rest));
+    let chunks = rest.len().div_ceil(CHUNK_BYTES).max(1);
+    Box::new((0..chunks).map(move |n| {
+        let data = rest.slice(n * CHUNK_BYTES..rest.len().min((n + 1) * CHUNK_BYTES));
+        let last = n + 1 == chunks;
+        let offset = offset + (n * CHUNK_BYTES) as u64;
+        GetFileReply { size, data, offset, sha256: if last { hash.clone() } else { Bytes::new() }, last }
+    }))
+}
+
+#[tonic::async_trait]
+impl danube_proto::v1::shim_server::Shim for Shim {
+    type AttachStream = Replies<AttachReply>;
+    type CoordinateStream = Replies<CoordinateRequest>;
+    type GetFileStream = Replies<GetFileReply>;
+
+    async fn hello(&self, _: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        let nonce = match self.hello_script() {
+            Hello::Fenced => return Err(Status::aborted("fenced")),
+            Hello::OldProtocol => return Err(Status::failed_precondition("protocol: this shim speaks 0 to 0")),
+            Hello::OtherNonce => "0".repeat(32),
+            Hello::Honest | Hello::Garbage => self.0.nonce.clone(),
+        };
+        Ok(Response::new(HelloReply { protocol: PROTOCOL, shim_version: String::new(), nonce }))
+    }
+
+    async fn info(&self, _: Request<InfoRequest>) -> Result<Response<InfoReply>, Status> {
+        Ok(Response::new(self.0.script.info.clone()))
+    }
+
+    async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartReply>, Status> {
+        let StartRequest { step_id, spec_hash, .. } = request.into_inner();
+        let mut state = self.state();
+        let starts = state.starts.entry(step_id.to_vec()).or_default();
+        // The same id again starts nothing; with another hash it would be another step.
+        let already_known = starts.contains(&spec_hash);
+        if !already_known {
+            starts.push(spec_hash);
+        }
+        if already_known || self.0.role == Role::Worker || !self.0.script.steps.is_empty() {
+            return Ok(Response::new(StartReply { already_known }));
+        }
+        self.end_runner(0);
+        Ok(Response::new(StartReply { already_known }))
+    }
+
+    async fn attach(&self, request: Request<Streaming<AttachRequest>>) -> Result<Response<Self::AttachStream>, Status> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.ok_or_else(|| Status::invalid_argument("no step"))?;
+        if first.release {
+            return Ok(Response::new(all(std::iter::empty())));
+        }
+        let nth = {
+            let mut state = self.state();
+            let attaches = state.attaches.entry(first.step_id.to_vec()).or_default();
+            *attaches += 1;
+            *attaches - 1
+        };
+        let replies = match (self.0.role, self.step(&first.step_id)) {
+            (Role::Worker, Some(step)) => self.step_replies(step, nth, first.offset),
+            (Role::Worker, None) => return Err(Status::not_found("no such step")),
+            (Role::Coordinator, _) => self.runner_replies(nth, first.offset).await,
+        };
+        // The acknowledgements must be read, or the call ends when the client's half does.
+        tokio::spawn(async move { while let Ok(Some(_)) = requests.message().await {} });
+        Ok(Response::new(all(replies.into_iter())))
+    }
+
+    async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {
+        if self.0.role == Role::Coordinator {
+            self.end_runner(if matches!(request.into_inner().what, Some(What::Kill(_))) { 137 } else { 143 });
+        }
+        Ok(Response::new(SignalReply { running: false }))
+    }
+
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
+        Ok(Response::new(ListReply::default()))
+    }
+
+    async fn coordinate(
+        &self,
+        request: Request<Streaming<CoordinateReply>>,
+    ) -> Result<Response<Self::CoordinateStream>, Status> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mails = self.0.script.mails.clone();
+        let calls = mails.map_or_else(|| self.waiting(), |mails| mails(self.waiting()));
+        calls.into_iter().for_each(|call| drop(sender.send(Ok(call))));
+        let (shim, mut replies) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            while let Ok(Some(reply)) = replies.message().await {
+                if let Some(outcome) = shim.take(&reply) {
+                    let _ = sender.send(Ok(outcome));
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver))))
+    }
+
+    async fn put_file(&self, request: Request<Streaming<PutFileRequest>>) -> Result<Response<PutFileReply>, Status> {
+        let mut requests = request.into_inner();
+        let (mut header, mut complete) = (None, false);
+        while let Some(request) = requests.next().await.transpose()? {
+            let header = header.get_or_insert_with(|| request.header.clone().unwrap_or_default());
+            complete = self.put(&header.transfer_id, header.size, &request)?;
+        }
+        Ok(Response::new(PutFileReply { offset: 0, complete }))
+    }
+
+    async fn stat_transfer(
+        &self,
+        request: Request<StatTransferRequest>,
+    ) -> Result<Response<StatTransferReply>, Status> {
+        let id = request.into_inner().transfer_id;
+        let state = self.state();
+        let offset = state.transfers.get(&id).map_or(0, |content| content.len() as u64);
+        Ok(Response::new(StatTransferReply { offset, complete: state.complete.contains(&id) }))
+    }
+
+    async fn get_file(&self, request: Request<GetFileRequest>) -> Result<Response<Self::GetFileStream>, Status> {
+        let content = self.0.script.steps.iter().find_map(|step| step.script_file.clone());
+        let content = Bytes::from(content.ok_or_else(|| Status::not_found("no file"))?);
+        let offset = request.into_inner().offset;
+        let replies = match &self.0.script.files {
+            Some(files) => files(content, offset),
+            None => file(&content, offset),
+        };
+        Ok(Response::new(all(replies)))
+    }
+
+    async fn shutdown(&self, request: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {
+        self.exit(request.into_inner().exit_code);
+        Ok(Response::new(ShutdownReply {}))
+    }
+}
