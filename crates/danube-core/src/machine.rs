@@ -188,7 +188,8 @@ impl Machine {
         }
         self.facts.runner = Some(end);
         self.phase = Phase::Settling;
-        vec![Effect::SettleSteps]
+        // A worker that never tells of a step's end must not keep the job for ever.
+        vec![Effect::SettleSteps, Effect::Arm(Timer::Exit)]
     }
 
     fn settled(&mut self) -> Vec<Effect> {
@@ -298,7 +299,7 @@ mod tests {
         let start = [Effect::Persist(JobStatus::Running), Effect::Arm(Timer::Job), Effect::StartRunner];
         assert_eq!(machine.on(Event::GroupReady), start);
         assert_eq!(machine.on(Event::StepStarted), []);
-        assert_eq!(machine.on(ended(0)), [Effect::SettleSteps]);
+        assert_eq!(machine.on(ended(0)), [Effect::SettleSteps, Effect::Arm(Timer::Exit)]);
         let close = [Effect::Shutdown { exit_code: 0 }, Effect::Arm(Timer::Exit)];
         assert_eq!(machine.on(Event::StepsSettled), close);
         let end = machine.on(gone(true, 0));

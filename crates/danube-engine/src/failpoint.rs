@@ -14,10 +14,11 @@ pub fn failpoint(name: &str) {
 pub fn failpoint(_name: &str) {}
 
 /// Every point, in the order in which a job passes them.
-pub const FAILPOINTS: [&str; 11] = [
+pub const FAILPOINTS: [&str; 13] = [
     "job-scheduling",
     "group-created",
     "job-running",
+    "runner-started",
     "before-step-row",
     "after-step-row",
     "step-started",
@@ -26,4 +27,5 @@ pub const FAILPOINTS: [&str; 11] = [
     "after-step-end",
     "before-verdict",
     "after-verdict",
+    "group-deleted",
 ];

@@ -17,6 +17,8 @@ use tonic::Streaming;
 
 use crate::shim::link::{Gone, Link};
 
+/// So often in a row may the shim break the rules of the mailbox before it is not believed any more.
+const STRIKES: u32 = 3;
 /// Replies waiting for the connection at most; more wait in their calls.
 const OUTGOING: usize = 64;
 
@@ -38,17 +40,19 @@ enum Call {
 /// Serves calls until the coordinator's container is gone.
 pub async fn serve<H: Handler>(link: Link, handler: H) -> Gone {
     let mut mailbox = Mailbox { handler, calls: HashMap::new(), running: JoinSet::new() };
-    loop {
+    let mut strikes = 0;
+    while strikes < STRIKES {
         let (generation, mut client) = match link.client().await {
             Ok(up) => up,
             Err(gone) => return gone,
         };
         let (replies, outgoing) = mpsc::channel(OUTGOING);
         if let Ok(calls) = client.coordinate(ReceiverStream::new(outgoing)).await {
-            mailbox.connected(calls.into_inner(), replies).await;
+            strikes = if mailbox.connected(calls.into_inner(), replies).await { strikes + 1 } else { 0 };
         }
         link.lost(generation).await;
     }
+    Gone::Stranger("its mailbox broke the protocol".to_owned())
 }
 
 struct Mailbox<H> {
@@ -58,21 +62,25 @@ struct Mailbox<H> {
 }
 
 impl<H: Handler> Mailbox<H> {
-    /// Serves one connection until it breaks.
-    async fn connected(&mut self, mut calls: Streaming<CoordinateRequest>, replies: mpsc::Sender<CoordinateReply>) {
+    /// Serves one connection until it breaks; whether the peer broke the protocol.
+    async fn connected(
+        &mut self,
+        mut calls: Streaming<CoordinateRequest>,
+        replies: mpsc::Sender<CoordinateReply>,
+    ) -> bool {
         loop {
             let reply = tokio::select! {
                 request = calls.message() => match request {
                     Ok(Some(request)) => self.request(request),
-                    Ok(None) | Err(_) => return,
+                    Ok(None) | Err(_) => return false,
                 },
                 Some(done) = self.running.join_next() => self.done(done.ok().flatten()),
             };
-            let Ok(reply) = reply else { return };
+            let Ok(reply) = reply else { return true };
             if let Some(reply) = reply
                 && replies.send(reply).await.is_err()
             {
-                return;
+                return false;
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::job::progress::{Progress, StepEnded, StepStarted};
 use crate::job::shared::{NoContainer, Shared};
 use crate::records::{self, NewStep, StepRecord};
 use crate::shim::follow::{FollowError, follow};
-use crate::shim::link::{CallFailed, Link};
+use crate::shim::link::{CallFailed, Gone, Link};
 use crate::shim::transfer::{self, TransferError};
 
 /// Runs a step to its end and says how it ended.
@@ -144,7 +144,7 @@ async fn ended<R: Runtime>(
 async fn lost<R: Runtime>(shared: &Shared<R>, record: StepRecord, error: FollowError) -> Result<StepAnswer, CallError> {
     let (number, check, was_told) = (record.number, record.check, record.is_final);
     let message = shared.mask(&format!("the step was lost: {error}"));
-    if !matches!(error, FollowError::Gone(_)) {
+    if !matches!(error, FollowError::Gone(Gone::Ended)) {
         let _ = shared.events.send(Event::Distrust(format!("step {number}: {error}")));
     }
     records::lose_step(shared, record, &message).await.map_err(|error| failed(shared, error))?;
@@ -241,7 +241,8 @@ async fn prepared<R: Runtime>(
     let program = match program {
         Program::Script(_) => {
             let info = link.call(|mut client| async move { client.info(InfoRequest {}).await });
-            request::without_shell(program, run.shell, &info.await.map_err(unreachable_worker)?.shells)?
+            let info = info.await.map_err(|error| unreachable_worker(shared, error))?;
+            request::without_shell(program, run.shell, &info.shells)?
         }
         other => other,
     };
@@ -288,7 +289,7 @@ where
             let link = shared.link_when_there(&name).await;
             link.map(|link| (name, link)).ok_or_else(|| infra("its container is gone"))
         }
-        Err(NoContainer::Make(spec)) => add(shared, image, spec).await,
+        Err(NoContainer::Make(spec)) => add(shared, image, *spec).await,
         Err(NoContainer::Full) => Err(CallError {
             code: ErrorCode::ImageUnavailable,
             message: format!(
@@ -325,6 +326,9 @@ fn infra(error: impl std::fmt::Display) -> CallError {
     CallError { code: ErrorCode::Infra, message: error.to_string() }
 }
 
-fn unreachable_worker(error: CallFailed) -> CallError {
+fn unreachable_worker<R: Runtime>(shared: &Shared<R>, error: CallFailed) -> CallError {
+    if let CallFailed::Gone(stranger @ Gone::Stranger(_)) = &error {
+        let _ = shared.events.send(Event::Distrust(stranger.to_string()));
+    }
     infra(format!("the step's container cannot be reached: {error}"))
 }

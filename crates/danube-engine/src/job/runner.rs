@@ -8,7 +8,7 @@ use bytes::Bytes;
 use danube_core::id::ContainerName;
 use danube_core::job::RunnerEnd;
 use danube_core::machine::Event;
-use danube_core::runtime::Runtime;
+use danube_core::runtime::{GroupFailure, Runtime};
 use danube_proto::mailbox::runner_env;
 use danube_proto::v1::start_request::Command;
 use danube_proto::v1::{Argv, EndCause, PutFileHeader, PutTarget, StartRequest};
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
 use crate::EngineError;
+use crate::failpoint::failpoint;
 use crate::coordinator::{Coordinator, mailbox};
 use crate::records::{self, Ended, NewStep};
 use crate::shim::follow::FollowError;
@@ -42,10 +43,16 @@ where
         return Ok(());
     };
     let serving = mailbox::serve(link.clone(), Coordinator(shared.clone()));
+    tokio::pin!(serving);
     tokio::select! {
         ended = follow(&shared, &link) => report(&shared, ended?),
-        gone = serving => report(&shared, Err(gone.into())),
+        gone = &mut serving => {
+            report(&shared, Err(gone.into()));
+            return Ok(());
+        }
     }
+    // Steps that the danubefile left behind are stopped, and followed to their end.
+    serving.await;
     Ok(())
 }
 
@@ -54,7 +61,8 @@ fn report<R: Runtime>(shared: &Shared<R>, ended: Result<RunnerEnd, FollowError>)
         Ok(end) => Event::RunnerEnded(end),
         // The runtime tells of the container's end; the verdict follows from its missing record.
         Err(FollowError::Gone(crate::shim::link::Gone::Ended)) => return,
-        Err(error) => Event::Distrust(format!("the coordinator: {error}")),
+        // Without a coordinator that can be believed there is nobody to wait for.
+        Err(error) => Event::GroupFailed(GroupFailure::Infra, format!("the coordinator: {error}")),
     };
     let _ = shared.events.send(event);
 }
@@ -77,6 +85,7 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
     if let Err(error) = started(shared, link, request).await {
         return Ok(Err(error));
     }
+    failpoint("runner-started");
     let end = match crate::shim::follow::follow(link, shared.plan.runner.step_id, &mut record.log, &shared.room).await {
         Ok(end) => end,
         Err(error) => {

@@ -99,7 +99,7 @@ pub enum Closed {
 /// Why a step has no container.
 pub enum NoContainer {
     /// It must be made first.
-    Make(ContainerSpec),
+    Make(Box<ContainerSpec>),
     /// There is no place left.
     Full,
 }
@@ -196,7 +196,7 @@ impl<R: Runtime> Shared<R> {
             let name = ContainerName::worker(workers + links.computed);
             links.by_image.insert(image.to_owned(), name.clone());
             let (image, resources) = (self.plan.source(image), self.plan.resources);
-            answer = Err(NoContainer::Make(ContainerSpec { name, role: Role::Worker, image, resources }));
+            answer = Err(NoContainer::Make(Box::new(ContainerSpec { name, role: Role::Worker, image, resources })));
             true
         });
         answer

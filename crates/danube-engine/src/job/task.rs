@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::progress::{Observer, Progress, StepEnded, StepStarted};
 use super::shared::{Services, Shared};
 use crate::EngineError;
+use crate::failpoint::failpoint;
 use crate::records;
 
 /// What somebody wants of a running job.
@@ -86,6 +87,7 @@ where
 async fn remove<R: Runtime>(shared: &Shared<R>, verdict: Verdict) -> Result<Verdict, EngineError> {
     shared.observer.tell(Progress::Finished(verdict.clone()));
     shared.services.runtime.delete(&shared.plan.group.attempt).await?;
+    failpoint("group-deleted");
     Ok(verdict)
 }
 

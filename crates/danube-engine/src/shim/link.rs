@@ -20,6 +20,9 @@ use tonic::{Code, Response, Status};
 /// How long opening a stream and Hello may take before they are tried again.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// Between two streams: a shim that hangs up at once, again and again, must not keep this machine busy.
+const SHORTEST: Duration = Duration::from_millis(5);
+
 /// A client of one shim, as generated.
 pub type Client = ShimClient<Channel>;
 
@@ -172,6 +175,7 @@ where
     async fn run(mut self) {
         let mut failures = 0;
         loop {
+            let since = tokio::time::Instant::now();
             let attempt = tokio::select! {
                 done = tokio::time::timeout(GREETING, greet(&*self.runtime, &self.peer)) => done.unwrap_or(Err(None)),
                 () = told_ended(&mut self.orders) => Err(Some(Gone::Ended)),
@@ -186,8 +190,9 @@ where
                 Err(Some(why)) => return self.give_up(why),
                 Err(None) => failures += 1,
             }
+            let pause = backoff(failures).max(SHORTEST.saturating_sub(since.elapsed()));
             tokio::select! {
-                () = tokio::time::sleep(backoff(failures)) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = told_ended(&mut self.orders) => return self.give_up(Gone::Ended),
             }
         }

@@ -1,6 +1,8 @@
 //! `danube run`: one danubefile on this machine, without a server. Reads what was typed, copies the checkout, runs the
 //! job on the embedded runtime by the same engine that a server has, shows it, and gives its exit code.
 
+#[cfg(feature = "failpoints")]
+mod cutting;
 mod interrupt;
 mod prepare;
 mod python;
@@ -169,7 +171,10 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
         ready.heading.iter().try_for_each(|line| terminal.heading(line)).map_err(CliError::infra)?;
     }
     let logs = LogDir::new(ready.run.dir.join(LOGS));
-    let services = Services { runtime: Arc::new(ready.sandbox), store: ready.store.clone(), logs };
+    let runtime = ready.sandbox;
+    #[cfg(feature = "failpoints")]
+    let runtime = cutting::Cutting::new(runtime);
+    let services = Services { runtime: Arc::new(runtime), store: ready.store.clone(), logs };
     let (observer, progress) = Observer::new();
     let orders = interrupt::orders().map_err(CliError::infra)?;
     // In a task of its own: a terminal that is stopped blocks this thread, and must not stop the job.

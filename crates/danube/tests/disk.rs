@@ -1,0 +1,106 @@
+//! A data directory without room, without rights, without a place: clear words, the right exit code, no false success.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use support::events::Watched;
+use support::{Project, Ran, binary};
+
+/// Only root can mount a small file system without becoming somebody else by it.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("not tried: only root can mount a file system of fixed size");
+    }
+    root
+}
+
+/// `danube run --json` whose data directory is a file system of `size` that only it sees, holding a file of `ballast`.
+fn on_a_small_disk(project: &Project, size: &str, ballast: &str) -> Child {
+    fs::create_dir_all(project.data()).expect("a folder");
+    let script = "mount -t tmpfs -o size=\"$1\" none \"$2\" && head -c \"$3\" /dev/zero > \"$2/ballast\" && shift 3 && exec \"$@\"";
+    let command = project.command(&["--json"]);
+    let words: Vec<_> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(ToOwned::to_owned).collect();
+    let mut unshared = Command::new("unshare");
+    unshared.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size]);
+    unshared.arg(project.data()).arg(ballast).args(words);
+    unshared.env("DANUBE_DATA_DIR", project.data()).env("NO_COLOR", "1").env_remove("DANUBE_LOG");
+
+    unshared.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    unshared.spawn().expect("it starts")
+}
+
+#[test]
+fn a_full_disk_stops_a_job_until_there_is_room() {
+    if !is_root() {
+        return;
+    }
+    use std::io::{BufRead, BufReader};
+    let project = Project::pipeline(
+        "step.run('yes \"a line\" | head -c 60000000', name='much')\nstep.run('echo after', name='after')",
+    );
+    let mut child = on_a_small_disk(&project, "200m", "160m");
+    // What is told on stderr is followed; stdout is read aside, so that nothing waits for it.
+    let stderr = BufReader::new(child.stderr.take().expect("its complaints"));
+    let pid = child.id();
+    let mut lines = stderr.lines().map(|line| line.expect("its complaints"));
+    let reader = std::thread::spawn(move || child.wait_with_output().expect("its end"));
+    assert!(lines.any(|line| line.contains("disk is full")), "nobody said that the disk is full");
+    fs::remove_file(format!("/proc/{pid}/root{}/ballast", project.data().display())).expect("room is made");
+    assert!(lines.any(|line| line.contains("room again")), "nobody said that there is room");
+    drop(lines.collect::<Vec<_>>());
+    let ran = Ran::of(reader.join().expect("read")).expect(0);
+    assert_eq!(ran.step(1)["bytes"], 60_000_000);
+    assert_eq!(ran.names(), ["much", "after"]);
+}
+
+#[test]
+fn a_disk_that_is_full_from_the_start_is_said_so() {
+    if !is_root() {
+        return;
+    }
+    let project = Project::pipeline("step.run('true', name='a')");
+    let ran = Watched::of(on_a_small_disk(&project, "1m", "1m")).end();
+    ran.expect(3).says("No space left").says("--data-dir");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_is_said_so() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("not tried: root may write anywhere");
+        return;
+    }
+    let project = Project::pipeline("step.run('true', name='a')");
+    fs::create_dir(project.data()).expect("a folder");
+    fs::set_permissions(project.data(), fs::Permissions::from_mode(0o555)).expect("closed");
+    project.run(&[]).expect(3).says("ermission denied").says("--data-dir");
+    // As another user's would be: not even its names can be read.
+    fs::set_permissions(project.data(), fs::Permissions::from_mode(0o000)).expect("closed");
+    project.run(&[]).expect(3).says("ermission denied").says("--data-dir");
+    fs::set_permissions(project.data(), fs::Permissions::from_mode(0o700)).expect("opened");
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_said_so() {
+    let project = Project::pipeline("step.run('true', name='a')");
+    fs::write(project.data(), "").expect("a file");
+    project.run(&[]).expect(3).says("ot a directory").says("--data-dir");
+}
+
+#[test]
+fn without_a_home_a_place_must_be_named() {
+    let project = Project::pipeline("step.run('true', name='a')");
+    let mut command = Command::new(binary());
+    command.arg("run").arg(project.dir());
+    for variable in ["HOME", "XDG_STATE_HOME", "DANUBE_DATA_DIR"] {
+        command.env_remove(variable);
+    }
+    Ran::of(command.output().expect("danube starts")).expect(2).says("--data-dir");
+    let mut command = project.command(&[]);
+    Ran::of(command.env_remove("HOME").output().expect("danube starts")).expect(0);
+}

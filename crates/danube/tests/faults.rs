@@ -1,0 +1,295 @@
+//! `kill -9` of the engine wherever it hurts, then `danube run --resume`: the job is as if nothing had been. And what
+//! becomes of a job whose own processes are killed: the right reason, never success, nothing left.
+#![cfg(feature = "failpoints")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use danube_engine::FAILPOINTS;
+use rustix::process::{Pid, Signal, kill_process};
+use support::events::Watched;
+use support::{Project, Ran, Random, seed};
+
+/// Steps after and beside each other, one with long output, one captured; each leaves a mark, told in the end.
+const BODY: &str = r#"step.run('echo one >> marks; echo first', name='one')
+step.parallel(
+    step.call('echo two >> marks; seq 1 20000', name='long'),
+    step.call('echo three >> marks; seq 1 20 | while read n; do echo "slow $n"; sleep 0.02; done', name='slow'),
+)
+value = step.run('echo four >> marks; echo captured', name='captured', capture=True).stdout
+assert value == 'captured\n', repr(value)
+print('the danubefile says', value.strip())
+step.run('sort marks', name='marks')
+"#;
+
+/// What of a finished run must not depend on what happened to its engine.
+#[derive(Debug, PartialEq, Eq)]
+struct Whole {
+    steps: BTreeMap<String, Step>,
+    own_log: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    exit_code: i64,
+    sha256: String,
+    log: Vec<u8>,
+}
+
+/// The run's only log folder.
+fn logs(project: &Project) -> PathBuf {
+    let run = project.runs().pop().expect("a run");
+    let job = run.file_name().expect("a name").to_owned();
+    run.join("logs").join(job).join("1")
+}
+
+fn whole(project: &Project, ran: &Ran) -> Whole {
+    let job = ran.job();
+    assert_eq!(project.runs().len(), 1, "the run was gone on with, not made again");
+    let log = |number: u64| fs::read(logs(project).join(format!("{number}.raw"))).expect("a log");
+    let step = |step: &serde_json::Value| {
+        let name = step["name"].as_str().expect("a name").to_owned();
+        let (exit_code, sha256) =
+            (step["exit_code"].as_i64().expect("ended"), step["sha256"].as_str().expect("a hash"));
+        (name, Step { exit_code, sha256: sha256.to_owned(), log: log(step["step"].as_u64().expect("a number")) })
+    };
+    Whole { steps: job["steps"].as_array().expect("steps").iter().map(step).collect(), own_log: log(0) }
+}
+
+/// Goes on with the run to its end.
+fn resumed(project: &Project) -> Ran {
+    project.run(&["--resume", "--json"])
+}
+
+/// Runs until the engine kills itself at this point.
+fn killed_at(project: &Project, failpoint: &str, arguments: &[&str]) {
+    let mut command = project.command(&[&["--json"], arguments].concat());
+    let output = command.env("DANUBE_FAILPOINT", failpoint).output().expect("danube starts");
+    let ran = Ran::of(output);
+    assert_eq!(ran.code, -1, "{failpoint} was not passed\n{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn killed_at_each_point_the_job_goes_on_as_if_nothing_had_been() {
+    let undisturbed = Project::pipeline(BODY);
+    let wanted = whole(&undisturbed, &undisturbed.run(&["--json"]).expect(0));
+    assert_eq!(wanted.steps["marks"].log, b"four\none\nthree\ntwo\n");
+    for failpoint in FAILPOINTS {
+        eprintln!("killed at {failpoint}");
+        let project = Project::pipeline(BODY);
+        killed_at(&project, failpoint, &[]);
+        let ran = resumed(&project).expect(0);
+        if failpoint != "after-verdict" && failpoint != "group-deleted" {
+            assert_eq!(whole(&project, &ran), wanted, "{failpoint}");
+        }
+        assert_eq!(ran.job()["status"], "success", "{failpoint}");
+    }
+}
+
+#[test]
+fn a_failure_stays_one_wherever_the_engine_was_killed() {
+    for failpoint in ["after-step-end", "before-verdict", "after-verdict", "group-deleted"] {
+        let project = Project::pipeline("step.run('echo once >> marks; cat marks; exit 7', name='fails')");
+        killed_at(&project, failpoint, &[]);
+        let ran = resumed(&project).expect(1);
+        assert_eq!(ran.job()["reason"]["kind"], "script", "{failpoint}");
+        assert_eq!(fs::read(logs(&project).join("1.raw")).expect("a log"), b"once\n", "{failpoint}");
+    }
+}
+
+/// Reads so many events, then kills the engine. False when the run ended before.
+fn killed_after(mut run: Watched, events: u64) -> bool {
+    let left = std::cell::Cell::new(events);
+    let ended = run.until(|event| {
+        left.set(left.get().saturating_sub(1));
+        left.get() == 0 || event["type"] == "job"
+    });
+    run.child.kill().expect("it is a child of ours");
+    run.child.wait().expect("its end");
+    ended["type"] != "job"
+}
+
+#[test]
+fn killed_at_any_instant_and_while_going_on_the_job_is_whole() {
+    let undisturbed = Project::pipeline(BODY);
+    let wanted = whole(&undisturbed, &undisturbed.run(&["--json"]).expect(0));
+    let mut random = Random(seed());
+    for round in 0..10 {
+        let project = Project::pipeline(BODY);
+        // Up to 2^14 of the run's 20 000 events, early ones as likely as late ones.
+        let mut some = || 1 + random.next() % (1 << (random.next() % 15));
+        let (first, second) = (some(), some());
+        eprintln!("round {round}: killed after {first} events, then after {second}");
+        if !killed_after(project.watch(&[]), first) {
+            continue;
+        }
+        killed_after(project.watch(&["--resume"]), second);
+        let again = resumed(&project);
+        // The second kill may have come after the last word, when nothing is left to go on with.
+        if again.code == 2 && again.stderr.contains("no interrupted run") {
+            continue;
+        }
+        let ran = again.expect(0);
+        if ran.job()["steps"].as_array().is_some_and(|steps| !steps.is_empty()) {
+            assert_eq!(whole(&project, &ran), wanted, "round {round}: {first}, {second}");
+        }
+    }
+}
+
+#[test]
+fn secrets_are_asked_for_again_and_stay_hidden() {
+    let body = "step.run('echo \"token $TOKEN\"; seq 1 1000', name='uses', secrets=['TOKEN'])
+step.run('echo \"again $TOKEN\"', name='after', secrets=['TOKEN'])";
+    let project = Project::pipeline(body);
+    let with_secret = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.env("TOKEN", "correct-horse-battery");
+        command
+    };
+    let mut first = with_secret(&["--json", "--secret", "TOKEN"]);
+    let killed = Ran::of(first.env("DANUBE_FAILPOINT", "step-output").output().expect("danube starts"));
+    assert_eq!(killed.code, -1, "{}", killed.stderr);
+    Ran::of(with_secret(&["--resume"]).output().expect("danube starts")).expect(2).says("--secret TOKEN");
+    let ran = Ran::of(with_secret(&["--resume", "--json", "--secret", "TOKEN"]).output().expect("danube starts"));
+    let ran = ran.expect(0).never_says("correct-horse-battery");
+    let wanted = whole(&project, &ran);
+    assert!(wanted.steps["uses"].log.starts_with(b"token ***\n1\n2\n"), "the first line is masked and there once");
+    assert_eq!(wanted.steps["after"].log, b"again ***\n");
+}
+
+#[test]
+fn a_step_that_nobody_waits_for_any_more_is_stopped_and_its_log_whole() {
+    // The danubefile ends while its step runs, and the engine is killed when it has written that.
+    let body = "import threading, time
+threading.Thread(target=lambda: step.run('echo begun; exec sleep 1000', name='left'), daemon=True).start()
+step.run('until [ -e go ]; do sleep 0.01; done', name='wait')";
+    let project = Project::pipeline(&body.replace("[ -e go ]", "pgrep -x sleep >/dev/null || true"));
+    let ran = project.run(&["--json"]).expect(1);
+    assert_eq!(ran.job()["reason"]["kind"], "steps_abandoned");
+}
+
+/// Every process below another, by parent.
+fn below(ancestor: i32) -> Vec<(i32, String)> {
+    let stat = |pid: i32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (start, rest) = text.rsplit_once(')')?;
+        let parent = rest.split_whitespace().nth(1)?.parse::<i32>().ok()?;
+        Some((pid, parent, start.split_once('(')?.1.to_owned()))
+    };
+    let pids = fs::read_dir("/proc").expect("/proc").flatten();
+    let all: Vec<_> = pids.filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?)).collect();
+    let (mut found, mut pending) = (Vec::new(), vec![ancestor]);
+    while let Some(parent) = pending.pop() {
+        for (pid, _, name) in all.iter().filter(|(_, its, _)| *its == parent) {
+            found.push((*pid, name.clone()));
+            pending.push(*pid);
+        }
+    }
+    found
+}
+
+fn monitor(project: &Project) -> i32 {
+    let group = project.groups().pop().expect("a group");
+    fs::read_to_string(group.join("monitor.pid")).expect("its pid").trim().parse().expect("a number")
+}
+
+/// The shim that has a child of this name somewhere below it.
+fn shim_of(project: &Project, child: &str) -> i32 {
+    let shims = below(monitor(project)).into_iter().filter(|(_, name)| name == "danube-shim");
+    let of_it = |(pid, _): &(i32, String)| below(*pid).iter().any(|(_, name)| name.starts_with(child));
+    shims.map(|(pid, name)| (pid, name)).rfind(of_it).expect("a shim").0
+}
+
+fn kill(pid: i32) {
+    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
+}
+
+/// A job in the midst of a step, after output of another.
+fn working() -> (Project, Watched) {
+    let project = Project::pipeline(
+        "step.run('echo done', name='before')\nstep.run('echo working; exec sleep 1000', name='long')",
+    );
+    let mut run = project.watch(&[]);
+    run.until_line("working");
+    (project, run)
+}
+
+#[test]
+fn a_killed_monitor_is_infra() {
+    let (project, run) = working();
+    kill(monitor(&project));
+    run.end().expect(3).because("infra");
+}
+
+#[test]
+fn a_killed_shim_of_the_worker_is_a_lost_worker_and_the_log_says_so() {
+    let (project, run) = working();
+    kill(shim_of(&project, "sleep"));
+    run.end().expect(3).because("worker_lost");
+    let log = fs::read_to_string(logs(&project).join("2.raw")).expect("a log");
+    assert!(log.starts_with("working\n[danube] ") && log.contains("not received"), "{log}");
+}
+
+#[test]
+fn a_killed_shim_of_the_coordinator_is_infra() {
+    let (project, run) = working();
+    kill(shim_of(&project, "python"));
+    run.end().expect(3).because("infra");
+}
+
+#[test]
+fn a_killed_python_is_the_script_s_failure() {
+    let (project, run) = working();
+    let python = below(monitor(&project)).into_iter().find(|(_, name)| name.starts_with("python"));
+    kill(python.expect("the danubefile's Python").0);
+    let ran = run.end().expect(1);
+    assert!(["script", "steps_abandoned"].contains(&ran.job()["reason"]["kind"].as_str().expect("a kind")));
+}
+
+#[test]
+fn a_monitor_that_died_with_the_engine_is_infra_when_gone_on_with() {
+    let (project, mut run) = working();
+    let monitor = monitor(&project);
+    run.child.kill().expect("a child of ours");
+    run.child.wait().expect("its end");
+    kill(monitor);
+    resumed(&project).expect(3).because("infra");
+}
+
+#[test]
+fn a_run_that_another_engine_works_on_names_its_process() {
+    let (project, mut run) = working();
+    let pid = run.child.id().to_string();
+    project.run(&["--resume"]).expect(3).says(&format!("in use by the process {pid}"));
+    run.signal(Signal::INT);
+    run.end().expect(130);
+}
+
+#[test]
+fn a_finished_run_cannot_be_gone_on_with() {
+    let project = Project::pipeline("step.run('true', name='a')");
+    project.run(&[]).expect(0);
+    let run = project.runs().pop().expect("a run");
+    let name = run.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    project.run(&["--resume", &name]).expect(2).says("has ended");
+    project.run(&["--resume"]).expect(2).says("no interrupted run");
+}
+
+/// Changes a run's database behind Danube's back.
+fn sqlite(run: &Path, statement: &str) {
+    let program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit()";
+    let status = Command::new("python3").args(["-c", program]).arg(run.join("danube.db")).arg(statement).status();
+    assert!(status.expect("Python starts").success());
+}
+
+#[test]
+fn a_plan_of_another_version_is_refused_in_words() {
+    let project = Project::pipeline("step.run('true', name='a')");
+    killed_at(&project, "job-scheduling", &[]);
+    sqlite(&project.runs()[0], r#"UPDATE jobs SET spec = '{"version": 99}'"#);
+    resumed(&project).expect(3).says("another version of Danube");
+}
