@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use danube_core::egress::EgressMode;
+use danube_core::egress::EgressPolicy;
 use danube_core::job::{ExitClass, Verdict};
 use danube_engine::job::progress::Observer;
 use danube_engine::job::{Plan, Services};
@@ -166,7 +166,7 @@ fn heading(arguments: &RunArgs, request: &Request, snapshot: &Snapshot) -> Vec<S
 
 /// Runs the job and shows it; interrupts cancel it.
 async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<Verdict, CliError> {
-    let mut view = view(arguments, ready.plan.group.egress.mode);
+    let mut view = view(arguments, ready.plan.group.egress.clone());
     if let View::Terminal(terminal) = &mut view {
         ready.heading.iter().try_for_each(|line| terminal.heading(line)).map_err(CliError::infra)?;
     }
@@ -190,14 +190,14 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     Ok(verdict)
 }
 
-fn view(arguments: &RunArgs, mode: EgressMode) -> View {
+fn view(arguments: &RunArgs, policy: EgressPolicy) -> View {
     if arguments.json {
-        return View::Json(Json);
+        return View::Json(Json::new(policy));
     }
     let colors = match arguments.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
     };
-    View::Terminal(Terminal::new(colors, mode))
+    View::Terminal(Terminal::new(colors, policy))
 }

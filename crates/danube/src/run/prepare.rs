@@ -102,8 +102,10 @@ fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, 
             Some(_) => Err(CliError::config("--egress cannot be had together with --network host")),
         };
     }
+    // Recording keeps the danubefile's rules: they open further ports, and private addresses.
+    let record = || EgressPolicy { mode: EgressMode::Record, rules: danubefile.egress.clone().unwrap_or_default() };
     match (arguments.egress.as_deref(), &danubefile.egress) {
-        (Some("record"), _) | (None, None) => Ok(EgressPolicy { mode: EgressMode::Record, rules: Vec::new() }),
+        (Some("record"), _) | (None, None) => Ok(record()),
         (Some("deny"), _) => Ok(enforce(Vec::new())),
         (None, Some(rules)) => Ok(enforce(rules.clone())),
         (Some(file), _) => {
@@ -111,7 +113,9 @@ fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, 
             let text = read.map_err(|error| {
                 CliError::config(format!("--egress {file}: {error}")).hint("record, deny, or a file with one name per line")
             })?;
-            parse_rules(&text).map(enforce).map_err(|error| CliError::config(format!("{file}: {error}")))
+            parse_rules(&text)
+                .map(enforce)
+                .map_err(|error| CliError::config(format!("{file}:{}: {}", error.line, error.source)))
         }
     }
 }
