@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Node;
 
-/// Shown as they are on this machine, read-only. The first line is the list of design.md §6.
+/// Shown as they are on this machine, read-only. The first six are the list of design.md §6.
 pub const SHOWN: &[&str] = &[
     "ssl",
     "ld.so.cache",
@@ -19,6 +19,17 @@ pub const SHOWN: &[&str] = &[
     // Names of ports: `getservbyname` of curl, Perl and Java.
     "services",
     "protocols",
+    // Read through links from /usr: Maven does not start without its own; manual pages and locales lack parts.
+    "maven",
+    "groff",
+    "locale.alias",
+    // Which system this is, in which time zone, and what kind a file is by its name: builds and tests ask.
+    "os-release",
+    "debian_version",
+    "timezone",
+    "mime.types",
+    // NixOS: most of the above are links through it into /nix/store.
+    "static",
 ];
 
 /// Directories shown whose name starts so: Debian's JDKs read `java.security` there and start with an error without.
@@ -47,7 +58,7 @@ pub fn files((user, group): (u32, u32), resolv_conf: &str, host: &str) -> Vec<No
 pub fn network_files(resolv_conf: &str, host: &str) -> Vec<Node> {
     let file = |name: &str, text: String| Node::File(PathBuf::from("/etc").join(name), text);
     vec![
-        file("hosts", format!("127.0.0.1 localhost {host}\n::1 localhost {host}\n")),
+        file("hosts", format!("127.0.0.1 localhost {host}\n::1 localhost ip6-localhost ip6-loopback {host}\n")),
         file("hostname", format!("{host}\n")),
         file("resolv.conf", resolv_conf.to_owned()),
     ]

@@ -34,7 +34,7 @@ pub fn root(user: (u32, u32), resolv_conf: &str, host: &str) -> HostRoot {
 /// Whether the `host` image shows a path, links resolved.
 #[must_use]
 pub fn shows(path: &Path) -> bool {
-    let mut shown = SHOWN.iter().map(|name| Path::new("/").join(name)).chain(libraries());
+    let mut shown = SHOWN.iter().map(|name| Path::new("/").join(name)).chain(libraries()).chain(shown_of_etc());
     shown.any(|shown| path.starts_with(shown))
 }
 
@@ -80,6 +80,7 @@ mod tests {
             assert!(!shows(Path::new(private)), "{private}");
         }
         assert!(shows(Path::new("/usr/bin/env")));
+        assert!(shows(Path::new("/etc/ssl/certs/ca-certificates.crt")));
         assert!(!shows(Path::new("/usrlocal")));
     }
 }

@@ -19,6 +19,8 @@ const HOST_USER: (u32, u32) = (1000, 1000);
 /// The group that owns `/workspace`: the steps of every image are in it, where ids are many.
 pub const WORKSPACE_GROUP: u32 = 1000;
 const WORKSPACE: &str = "/workspace";
+/// Where `pip install --user`, `cargo install` and `go install` put programs, beneath the fresh home.
+const INSTALLED: [&str; 3] = [".local/bin", ".cargo/bin", "go/bin"];
 /// Where the coordinator's shim listens for the SDK, and takes its large scripts.
 const MAILBOX: &str = "/danube/mailbox.sock";
 const OUTBOX: &str = "/danube/outbox";
@@ -60,7 +62,9 @@ impl Planner<'_> {
         let user = if self.ids.has_range() { HOST_USER } else { self.ids.caller };
         let root = host::root(user, &self.resolv_conf(), spec.name.as_str());
         let mut binds = root.binds;
-        let mut env = vec![format!("PATH={}", joined(&config.tools.path)), "LANG=C.UTF-8".into()];
+        let installed = INSTALLED.iter().map(|dir| PathBuf::from(etc::HOME).join(dir));
+        let path: Vec<PathBuf> = installed.chain(config.tools.path.iter().cloned()).collect();
+        let mut env = vec![format!("PATH={}", joined(&path)), "LANG=C.UTF-8".into()];
         env.push(format!("CARGO_HOME={}/.cargo", etc::HOME));
         env.extend(config.tools.env.iter().cloned());
         binds.extend(config.tools.binds.iter().cloned());

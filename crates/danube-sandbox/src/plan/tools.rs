@@ -19,9 +19,6 @@ const KNOWN: [(&str, &str); 8] = [
     (".cargo/bin", ""),
     ("go/bin", ""),
 ];
-/// Go's downloaded modules serve as a proxy of first resort; the module cache itself must be writable.
-const GO_DOWNLOADS: &str = "go/pkg/mod/cache/download";
-const GO_PROXY: &str = "https://proxy.golang.org,direct";
 /// Cargo's settings (mirrors, targets), not its credentials, which are in a file of their own.
 const CARGO_CONFIG: &str = ".cargo/config.toml";
 /// Files that may hold credentials, covered wherever they lie at the top of a shown directory.
@@ -36,8 +33,22 @@ const CREDENTIALS: [&str; 9] = [
     "pip.conf",
     ".env",
 ];
-/// Variables that name a toolchain; kept when the place they name is shown.
-const NAMING: [&str; 3] = ["JAVA_HOME", "GOROOT", "NODE_PATH"];
+/// Variables that name a toolchain or the machine's certificates; kept when the place they name is shown. Behind a
+/// company's own authority nothing that brings its certificates along (Node, pip) works without the latter.
+const NAMING: [&str; 12] = [
+    "JAVA_HOME",
+    "GOROOT",
+    "NODE_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NIX_SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "NODE_EXTRA_CA_CERTS",
+    "CARGO_HTTP_CAINFO",
+];
 
 /// What is shown of the caller's home.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +95,6 @@ impl HomeTools {
         if let Some(home) = around.home.filter(|home| home.is_absolute() && home.parent().is_some()) {
             tools.add_known(home);
             tools.add_search_path(home, around);
-            tools.add_go(home, around);
             tools.add_cargo(home);
         }
         tools.add_path(around);
@@ -108,14 +118,6 @@ impl HomeTools {
             if dir.starts_with(home) && dir != home && !hidden_place {
                 self.show(&dir);
             }
-        }
-    }
-
-    fn add_go(&mut self, home: &Path, around: &Surroundings<'_>) {
-        let downloads = home.join(GO_DOWNLOADS);
-        if self.show(&downloads) {
-            let further = (around.variable)("GOPROXY").unwrap_or_else(|| GO_PROXY.into());
-            self.env.push(format!("GOPROXY=file://{},{further}", downloads.display()));
         }
     }
 
@@ -196,5 +198,16 @@ mod tests {
         assert!(tools.binds.contains(&Bind::masked(&under(".local/bin/.npmrc"))));
         assert!(tools.env.contains(&format!("RUSTUP_HOME={}", under(".rustup").display())));
         assert_eq!(tools.path[..2], [under(".local/bin"), PathBuf::from("/usr/bin")]);
+    }
+    #[test]
+    fn certificates_are_named_where_they_are_shown() {
+        let home = tempfile::tempdir().unwrap();
+        let variable = |name: &str| match name {
+            "NODE_EXTRA_CA_CERTS" => Some("/etc/ssl/certs/ca-certificates.crt".to_owned()),
+            "SSL_CERT_FILE" => Some(format!("{}/own.pem", home.path().display())),
+            _ => None,
+        };
+        let tools = HomeTools::find_in(&Surroundings { home: Some(home.path()), variable: &variable });
+        assert_eq!(tools.env, ["NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"]);
     }
 }
