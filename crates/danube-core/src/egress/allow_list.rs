@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn a_name_that_a_rule_let_lead_to_a_private_address_stays_private() {
-        let events =
-            [("db.example", 5432), ("db.example", 443)].map(|(name, port)| event(name, Some(port), EgressVerdict::Allowed));
+        let events = [("db.example", 5432), ("db.example", 443)]
+            .map(|(name, port)| event(name, Some(port), EgressVerdict::Allowed));
         let list = allow_list(&events, &recording(&["db.example:5432 private"]));
         let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["db.example", "db.example:5432 private"]);
