@@ -9,11 +9,14 @@ use danube_core::job::JobStatus;
 use danube_testutils::{Cut, Script, StepScript, sha256};
 use world::World;
 
-/// Bytes of a connection that are tried one by one.
+/// Bytes towards the engine that are tried one by one.
 const SAMPLE: u64 = 4096;
-/// Of those, so many in one job.
-const BATCH: u64 = 64;
-/// Every other connection lives so long, so that the job comes on.
+/// The first ones are greetings, in which a job does not come on. An engine itself says no more than that before the
+/// other way is cut.
+const GREETING: u64 = 1024;
+/// Streams that are cut in one job.
+const STREAMS: u64 = 128;
+/// So many bytes carry a job on.
 const ENOUGH: u64 = 6000;
 /// Jobs at once.
 const JOBS: usize = 8;
@@ -26,8 +29,10 @@ fn steps() -> Vec<StepScript> {
 
 #[test]
 fn cut_at_every_byte_nothing_is_lost_and_nothing_starts_twice() {
-    let firsts = (0..SAMPLE).step_by(usize::try_from(BATCH).expect("small"));
-    let batches: Vec<_> = firsts.flat_map(|first| [(first, true), (first, false)]).collect();
+    let half = usize::try_from(STREAMS / 2).expect("small");
+    let whole = usize::try_from(STREAMS).expect("small");
+    let greeting = (0..GREETING).step_by(half).flat_map(|first| [(first, true), (first, false)]);
+    let batches: Vec<_> = greeting.chain((GREETING..SAMPLE).step_by(whole).map(|first| (first, false))).collect();
     for jobs in batches.chunks(JOBS) {
         std::thread::scope(|scope| jobs.iter().for_each(|job| drop(scope.spawn(|| alone(*job)))));
     }
@@ -39,16 +44,17 @@ fn alone((first, to_shim): (u64, bool)) {
     runtime.block_on(cut(first, to_shim));
 }
 
-/// Cuts every other stream at the next byte of the batch, one way.
+/// Cuts streams at one byte after the other from `first` on, one way. In a greeting only every other one, so that the
+/// job comes on.
 async fn cut(first: u64, to_shim: bool) {
     let cuts = move |nth: u64| {
-        let at = first + nth / 2;
-        let (to_shim, to_engine) = match (nth % 2 == 0, to_shim) {
-            (true, true) => (at, ENOUGH),
-            (true, false) => (u64::MAX, at),
-            (false, _) => (u64::MAX, ENOUGH),
+        let at = if first < GREETING { first + nth / 2 } else { first + nth };
+        let (to_shim, to_engine) = match (first < GREETING && nth % 2 == 1, to_shim) {
+            (true, _) => (u64::MAX, ENOUGH),
+            (false, true) => (at, ENOUGH),
+            (false, false) => (u64::MAX, at),
         };
-        (nth < 2 * BATCH).then_some(Cut { to_shim, to_engine })
+        (nth < STREAMS).then_some(Cut { to_shim, to_engine })
     };
     let script = Script { cuts: Some(Arc::new(cuts)), ..Script::of(&steps()) };
     let ran = World::run(script).await;
@@ -62,7 +68,7 @@ async fn cut(first: u64, to_shim: bool) {
         let content = ran.log(row.number);
         assert_eq!(row.sha256.as_deref(), Some(&sha256(&content)[..]), "from byte {first}, to shim {to_shim}");
     }
-    assert!(ran.opened > 2 * BATCH, "only {} streams were needed: the batch was not tried", ran.opened);
+    assert!(ran.opened > STREAMS, "only {} streams were needed: the batch was not tried", ran.opened);
     assert_eq!(ran.starts.len(), 5, "four steps and the danubefile");
     assert!(ran.starts.iter().all(|(_, count)| *count == 1), "{:?}", ran.starts);
 }

@@ -33,7 +33,12 @@ where
 {
     async fn call(&self, id: StepId, line: CallLine) -> ReplyLine {
         let answer = match line.call {
-            Call::StepRun(run) => step::run(&self.0, id, *run).await.map(Answer::Step),
+            Call::StepRun(run) => {
+                self.0.asked(id, true);
+                let answer = step::run(&self.0, id, *run).await;
+                self.0.asked(id, false);
+                answer.map(Answer::Step)
+            }
             Call::StepCancel(cancel) => self.cancel(&cancel).await,
             Call::SecretGet(get) => self.secret(&get),
         };
@@ -42,11 +47,9 @@ where
 
     /// A caller that vanished while its step ran left it alone: the step is stopped, and the job cannot succeed.
     async fn gone(&self, id: StepId) {
-        for (running, link) in self.0.running() {
-            if running == id {
-                self.0.forsake();
-                let _ = signal(link, id, What::Stop(true)).await;
-            }
+        if self.0.is_asked(id) {
+            self.0.forsake(id);
+            self.stop(id).await;
         }
     }
 
@@ -66,11 +69,17 @@ pub async fn adopt_orphans<R: Runtime>(shared: &Shared<R>) -> Result<(), EngineE
 }
 
 impl<R: Runtime> Coordinator<R> {
-    async fn cancel(&self, cancel: &StepCancel) -> Result<Answer, CallError> {
-        let id: StepId = cancel.step_id.parse().map_err(|error| invalid(format!("step_id: {error}")))?;
+    /// Stops a step, also one that is still on its way to its shim.
+    async fn stop(&self, id: StepId) {
+        self.0.want_stop(id);
         for (_, link) in self.0.running().into_iter().filter(|(running, _)| *running == id) {
             let _ = signal(link, id, What::Stop(true)).await;
         }
+    }
+
+    async fn cancel(&self, cancel: &StepCancel) -> Result<Answer, CallError> {
+        let id: StepId = cancel.step_id.parse().map_err(|error| invalid(format!("step_id: {error}")))?;
+        self.stop(id).await;
         Ok(Answer::Done {})
     }
 

@@ -76,7 +76,7 @@ pub fn without_shell(program: Program, shell: Shell, shells: &[String]) -> Resul
     if shell == Shell::Bash {
         return Err(invalid("the image has no bash: leave shell= out, or use an image that has it".to_owned()));
     }
-    split_plain(text).map(Program::Argv).map_err(|syntax| invalid(format!("the image has no shell, and {syntax}")))
+    split_plain(text).map(Program::Argv).map_err(|syntax| invalid(syntax.to_string()))
 }
 
 /// The command as the shim takes it. A script file was moved to the worker as `transfer_id` before.

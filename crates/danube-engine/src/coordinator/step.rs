@@ -42,6 +42,9 @@ where
         return Err(refused(closed));
     }
     let start = prepared(shared, &link, id, &run, program).await?;
+    if shared.wants_stop(id) {
+        return Ok(never_started());
+    }
     let step = NewStep::of(id, &start.spec_hash, &run, &image, container);
     let record = records::begin_step(shared, step).await.map_err(|error| failed(shared, error))?;
     started(shared, &run, &image, &record);
@@ -108,6 +111,10 @@ async fn carry_out<R: Runtime>(
         Err(error) => return lost(shared, record, error.into()).await,
     }
     failpoint("step-started");
+    // Whoever wanted it stopped before the shim knew it could not tell the shim.
+    if shared.wants_stop(id) {
+        let _ = signal(link.clone(), id, What::Stop(true)).await;
+    }
     match follow(link, id, &mut record.log, &shared.room).await {
         Ok(end) => ended(shared, link, id, record, end).await,
         Err(error) => lost(shared, record, error).await,
@@ -171,6 +178,20 @@ async fn lost<R: Runtime>(shared: &Shared<R>, record: StepRecord, error: FollowE
         capture_truncated: false,
         message: Some(message),
     })
+}
+
+/// The answer for a step that was cancelled before it had a row.
+fn never_started() -> StepAnswer {
+    StepAnswer {
+        number: 0,
+        exit_code: -1,
+        cause: StepCause::Stopped,
+        duration_ms: 0,
+        stdout: None,
+        stderr: None,
+        capture_truncated: false,
+        message: Some("it was cancelled before it started".to_owned()),
+    }
 }
 
 fn answer(number: u32, end: &End, message: Option<String>) -> StepAnswer {

@@ -194,6 +194,7 @@ where
 
     fn signal_steps(&mut self, what: &What) {
         for (id, link) in self.shared.running() {
+            self.shared.want_stop(id);
             self.tasks.spawn(signal(link, id, *what));
         }
     }

@@ -1,6 +1,6 @@
 //! What the tasks of one job share: services, the plan, its secrets, the links to its containers, the steps that run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +64,7 @@ pub struct Shared<R> {
     /// Why new steps are refused, once they are.
     closed: Mutex<Option<Closed>>,
     /// Steps whose caller vanished while they ran.
-    forsaken: Mutex<u32>,
+    forsaken: Mutex<HashSet<StepId>>,
     steps: Mutex<Steps>,
 }
 
@@ -76,6 +76,10 @@ struct Steps {
     last: u32,
     /// Ended steps whose captures the shim still keeps, with the bytes of their output.
     unreleased: HashMap<StepId, (Link, u64)>,
+    /// Steps that the danubefile waits for.
+    asked: HashSet<StepId>,
+    /// Steps that must not go on.
+    stopped: HashSet<StepId>,
 }
 
 #[derive(Default)]
@@ -134,7 +138,7 @@ impl<R: Runtime> Shared<R> {
             keepers,
             running: watch::channel(HashMap::new()).0,
             closed: Mutex::new(None),
-            forsaken: Mutex::new(0),
+            forsaken: Mutex::default(),
             steps: Mutex::new(Steps::default()),
         };
         Ok((shared, kept))
@@ -232,14 +236,37 @@ impl<R: Runtime> Shared<R> {
         let _ = self.running.subscribe().wait_for(HashMap::is_empty).await;
     }
 
-    /// Notes that a step's caller vanished while it ran.
-    pub fn forsake(&self) {
-        *lock(&self.forsaken) += 1;
+    /// Notes that the danubefile waits for a step, or no longer does.
+    pub fn asked(&self, id: StepId, waits: bool) {
+        let asked = &mut lock(&self.steps).asked;
+        if waits { asked.insert(id) } else { asked.remove(&id) };
     }
 
-    /// Steps whose caller vanished while they ran.
-    pub fn forsaken(&self) -> u32 {
-        *lock(&self.forsaken)
+    /// Whether the danubefile waits for this step.
+    pub fn is_asked(&self, id: StepId) -> bool {
+        lock(&self.steps).asked.contains(&id)
+    }
+
+    /// Notes that a step must not go on, whether it runs already or is only on its way.
+    pub fn want_stop(&self, id: StepId) {
+        lock(&self.steps).stopped.insert(id);
+    }
+
+    /// Whether a step must not go on.
+    pub fn wants_stop(&self, id: StepId) -> bool {
+        lock(&self.steps).stopped.contains(&id)
+    }
+
+    /// Notes that a step's caller vanished while it ran.
+    pub fn forsake(&self, step: StepId) {
+        lock(&self.forsaken).insert(step);
+    }
+
+    /// Steps that nobody waits for: they run, or ran when their caller vanished.
+    pub fn abandoned(&self) -> usize {
+        let mut steps = lock(&self.forsaken).clone();
+        steps.extend(self.running().into_iter().map(|(step, _)| step));
+        steps.len()
     }
 
     /// Takes over what another engine left.

@@ -11,7 +11,6 @@ use crate::group::folder::GroupFolder;
 use crate::ids::{DEFAULT_BASE, Ids};
 use crate::keeper::Setup;
 use crate::keeper::wire::Order;
-use crate::probe;
 
 mod cgroups;
 mod container;
@@ -19,11 +18,14 @@ mod control;
 mod images;
 mod keeper;
 mod maps;
+mod plain;
+mod reclaim;
 mod serve;
 mod start;
 mod sweep;
 
 pub use control::{CONTROL, ask_to_add};
+pub use reclaim::RECLAIM;
 pub use sweep::{CLEAR, SWEEP};
 
 /// What trying to make namespaces came to.
@@ -52,6 +54,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match arguments.as_slice() {
         [clear] if clear == CLEAR => sweep::clear_stdin(),
         [sweep, dir] if sweep == SWEEP => sweep::main(&GroupFolder::at(dir.into())),
+        [reclaim, dir] if reclaim == RECLAIM => reclaim::main(&GroupFolder::at(dir.into())),
         [dir] => start::main(&GroupFolder::at(dir.into())),
         _ => {
             eprintln!("a monitor is started by Danube itself, with the folder of a group");
