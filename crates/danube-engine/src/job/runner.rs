@@ -103,8 +103,8 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
 
 /// What the verdict is computed from.
 pub fn end_of<R: Runtime>(shared: &Shared<R>, end: Ended) -> RunnerEnd {
-    let left = shared.running().len() + shared.orphans().len();
-    let abandoned = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(shared.forsaken());
+    let left = shared.abandoned() + shared.orphans().len();
+    let abandoned = u32::try_from(left).unwrap_or(u32::MAX);
     RunnerEnd { exit_code: end.exit_code, signal: end.signal, oom: end.oom, abandoned }
 }
 
