@@ -13,7 +13,7 @@ use danube_proto::v1::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::attach::Attach;
@@ -127,16 +127,27 @@ impl Shim for Service {
         let connection = master(&request)?;
         let worker = || Status::failed_precondition("this is a worker's shim: it has no mailbox");
         let mailbox = self.mailbox.clone().ok_or_else(worker)?;
-        let calls = UnboundedReceiverStream::new(mailbox.follow()).map(Ok);
-        let mut replies = request.into_inner();
+        let (sender, calls) = mpsc::unbounded_channel();
+        let (mut waiting, mut replies) = (mailbox.follow(), request.into_inner());
+        let exiting = self.ending.exiting();
         tokio::spawn(async move {
-            while let Ok(Some(reply)) = replies.message().await {
-                if !connection.is_master() {
-                    return;
+            loop {
+                tokio::select! {
+                    // At the end the call ends by itself: a server waits for open ones before it goes.
+                    () = exiting.cancelled() => return,
+                    call = waiting.recv() => {
+                        if call.is_none_or(|call| sender.send(Ok(call)).is_err()) {
+                            return;
+                        }
+                    }
+                    reply = replies.message() => match reply {
+                        Ok(Some(reply)) if connection.is_master() => mailbox.reply(reply),
+                        _ => return,
+                    },
                 }
-                mailbox.reply(reply);
             }
         });
+        let calls = UnboundedReceiverStream::new(calls);
         Ok(Response::new(Box::pin(calls)))
     }
 
