@@ -28,6 +28,10 @@ pub struct SandboxConfig {
     pub tools: HomeTools,
     /// How much isolation.
     pub isolation: Isolation,
+    /// Where the workspace of a group goes when the group is deleted; without a place it is removed. It must lie on the
+    /// data directory's file system.
+    #[serde(default)]
+    pub keep: Option<PathBuf>,
     /// First id of the range that jobs get when the caller is root.
     pub id_base: u32,
 }
@@ -56,6 +60,7 @@ impl SandboxConfig {
             python: None,
             tools: HomeTools::none(),
             isolation: Isolation::default(),
+            keep: None,
             id_base: DEFAULT_BASE,
         }
     }

@@ -4,6 +4,7 @@ use std::ffi::{CString, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -21,10 +22,12 @@ use crate::error::{Doing, SandboxError};
 use crate::group::cleanup;
 use crate::group::folder::{self, GroupFolder};
 use crate::group::follow::{self, Events, Monitor};
+use crate::group::objects;
 use crate::group::record::{self, Assignment, Traces};
 use crate::ids::Tier;
 use crate::image_removal;
 use crate::monitor;
+use crate::paths::JobPaths;
 
 /// How long a monitor may take to kill its containers before it is killed itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,7 +61,7 @@ impl Sandbox {
 
     async fn make(&self, spec: &GroupSpec) -> Result<(), SandboxError> {
         spec.containers.iter().try_for_each(refuse_references)?;
-        self.refuse_no_isolation()?;
+        spec.containers.iter().try_for_each(|container| self.refuse_images(container))?;
         let folder = self.folder(&spec.attempt);
         self.make_folder(&folder)?;
         // The file comes last: without it an earlier engine died on the way here, and this one goes on.
@@ -70,13 +73,25 @@ impl Sandbox {
         self.first_word(&folder).await
     }
 
-    fn refuse_no_isolation(&self) -> Result<(), SandboxError> {
-        if self.config.isolation == Isolation::Namespaces {
+    /// Without namespaces nothing can be mounted.
+    fn refuse_images(&self, spec: &ContainerSpec) -> Result<(), SandboxError> {
+        if self.config.isolation == Isolation::Namespaces || spec.image == ImageSource::Host {
             return Ok(());
         }
-        Err(SandboxError::Config(
-            "`--isolation none` does not work in this version: jobs need user namespaces; `danube doctor` says what is missing".into(),
-        ))
+        Err(SandboxError::Config(format!(
+            "the container {} needs an image, and `--isolation none` has none: steps can only use this machine itself, \
+             the image `host`. `danube doctor` says what is missing for images",
+            spec.name
+        )))
+    }
+
+    /// What the programs of a job call what the engine gives them.
+    #[must_use]
+    pub fn paths(&self, attempt: &AttemptId) -> JobPaths {
+        match self.config.isolation {
+            Isolation::Namespaces => JobPaths::inside(),
+            Isolation::None => JobPaths::plain(&self.folder(attempt), &self.config),
+        }
     }
 
     fn make_folder(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
@@ -88,7 +103,7 @@ impl Sandbox {
 
     /// Writes what the monitor reads, and takes over what the engine prepared.
     fn furnish(&self, folder: &GroupFolder, assignment: &Assignment) -> Result<(), SandboxError> {
-        let take = |from: &std::path::Path, to: std::path::PathBuf| {
+        let take = |from: &Path, to: std::path::PathBuf| {
             if to.exists() {
                 return Ok(());
             }
@@ -101,6 +116,9 @@ impl Sandbox {
         }
         if let Some(source) = &assignment.spec.source {
             take(source, folder.source())?;
+        }
+        if self.config.isolation == Isolation::None {
+            borrow_objects(&folder.workspace(), assignment)?;
         }
         record::write(&folder.spec(), assignment)
     }
@@ -150,6 +168,9 @@ impl Sandbox {
         }
         stop_monitor(&folder).await?;
         remove_cgroups(&folder).await?;
+        if let Some(place) = &self.config.keep {
+            self.hand_back(&folder, place).await?;
+        }
         self.remove_folder(&folder).await
     }
 
@@ -161,12 +182,29 @@ impl Sandbox {
         remove_directory(folder)
     }
 
+    /// The workspace becomes the caller's own, at its place outside the group.
+    async fn hand_back(&self, folder: &GroupFolder, place: &Path) -> Result<(), SandboxError> {
+        if !folder.workspace().exists() {
+            return Ok(());
+        }
+        self.have_done(monitor::RECLAIM, folder).await?;
+        fs::rename(folder.workspace(), place).doing(|| format!("keep the workspace as {}", place.display()))?;
+        match record::read::<Assignment>(&folder.spec())? {
+            Some(assignment) => borrow_objects(place, &assignment),
+            None => Ok(()),
+        }
+    }
+
     /// Has a process with the tenants' ids remove what they wrote. Root needs none, and a single id is the caller's own.
     async fn sweep(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
-        let mut sweep = self.monitor_command()?;
-        sweep.arg(monitor::SWEEP).arg(folder.path()).stdin(Stdio::null());
-        let output = tokio::task::spawn_blocking(move || sweep.output()).await;
-        let output = output.map_err(io::Error::other).and_then(|done| done).doing(|| "remove a job's files")?;
+        self.have_done(monitor::SWEEP, folder).await
+    }
+
+    async fn have_done(&self, deed: &str, folder: &GroupFolder) -> Result<(), SandboxError> {
+        let mut command = self.monitor_command()?;
+        command.arg(deed).arg(folder.path()).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = output.map_err(io::Error::other).and_then(|done| done).doing(|| "see to a job's files")?;
         if !output.status.success() {
             return Err(SandboxError::Reported(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
         }
@@ -199,6 +237,12 @@ fn refuse_references(spec: &ContainerSpec) -> Result<(), SandboxError> {
         "the image `{reference}` would have to be pulled from a registry, which this runtime does not do yet: give it \
          as a local one with `--image {reference}=oci:DIR` or `--image {reference}=tar:FILE`"
     )))
+}
+
+/// Outside of containers a workspace borrows Git's objects from the store itself.
+fn borrow_objects(workspace: &Path, assignment: &Assignment) -> Result<(), SandboxError> {
+    let Some(objects) = assignment.objects() else { return Ok(()) };
+    objects::borrow_from(workspace, &objects).doing(|| format!("show Git's objects to {}", workspace.display()))
 }
 
 /// Asks the monitor to stop, then kills it: whatever it started dies with it.
@@ -250,6 +294,7 @@ impl Runtime for Sandbox {
 
     async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
         refuse_references(container)?;
+        self.refuse_images(container)?;
         Ok(monitor::ask_to_add(&self.folder(attempt), container).await?)
     }
 

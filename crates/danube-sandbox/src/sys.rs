@@ -2,9 +2,11 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-use rustix::process::{Pid, RawPid};
+use rustix::process::{Pid, RawPid, Resource, Rlimit, Signal};
 use rustix::thread::UnshareFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -103,6 +105,29 @@ pub fn exec_fd(program: impl AsFd, args: &[CString], env: &[CString]) -> io::Err
         )
     };
     io::Error::last_os_error()
+}
+
+/// Starts a program that dies with this thread, inherits these descriptors under their numbers, and has this limit of
+/// open files.
+#[expect(unsafe_code, reason = "what a child does before exec has no safe form")]
+pub fn spawn_tied(command: &mut Command, fds: &[BorrowedFd<'_>], open_files: Rlimit) -> io::Result<Pid> {
+    let parent = rustix::process::getpid();
+    let numbers: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let before_exec = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if rustix::process::getppid() != Some(parent) {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
+        for number in &numbers {
+            // SAFETY: `fds` outlives the start, and the child has a copy of every descriptor under the same number.
+            rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(*number) }, rustix::io::FdFlags::empty())?;
+        }
+        Ok(rustix::process::setrlimit(Resource::Nofile, open_files)?)
+    };
+    // SAFETY: it makes system calls on prepared memory only; nothing is allocated and no lock is taken.
+    unsafe { command.pre_exec(before_exec) };
+    let child = command.spawn()?;
+    pid_from(child.id().into())
 }
 
 /// Makes the number of one descriptor mean another file.

@@ -139,6 +139,18 @@ impl ContainerFolder {
         self.0.join("work")
     }
 
+    /// What stands for `/danube` where there are no mounts.
+    #[must_use]
+    pub fn danube(&self) -> PathBuf {
+        self.0.join("danube")
+    }
+
+    /// What stands for `/danube/private` where there are no mounts.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.0.join("private")
+    }
+
     /// What the shim itself complains of.
     #[must_use]
     pub fn log(&self) -> PathBuf {

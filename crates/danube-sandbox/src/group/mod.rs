@@ -4,4 +4,5 @@ pub mod cleanup;
 pub mod folder;
 pub mod follow;
 pub mod journal;
+pub mod objects;
 pub mod record;

@@ -18,11 +18,16 @@ use crate::images::{self, ResolvedImage};
 use crate::inside::{self, Entrance, LaunchFds};
 use crate::plan::ContainerPlan;
 use crate::sys::{self, Fork, MountLimits};
+pub use take_back::take_back;
 use wire::{Order, Reply};
 
 mod own;
+mod take_back;
 pub mod unpack;
 pub mod wire;
+
+/// What the keeper calls the caller.
+const CALLER: (u32, u32) = (0, 0);
 
 /// What the keeper must know before the monitor's first order.
 pub struct Setup {
@@ -115,6 +120,7 @@ impl Keeper {
                 Err(error) => Err(error),
             },
             Order::Remove(folder) => remove(&GroupFolder::at(folder)).map(|()| Reply::Done),
+            Order::TakeBack(dir) => take_back(&dir, CALLER).map(|()| Reply::Done),
             Order::Own(owns) => self.own(&owns).map(|()| Reply::Done),
             Order::Launch(plan) => match self.launch(&plan, fds) {
                 Ok((pid, sync)) => {

@@ -32,6 +32,8 @@ pub enum Order {
     Clear,
     /// Try whether an overlay can be mounted.
     TryOverlay,
+    /// Give a directory and all beneath it back to the caller.
+    TakeBack(PathBuf),
     /// Remove what tenants wrote in a group's folder.
     Remove(PathBuf),
 }

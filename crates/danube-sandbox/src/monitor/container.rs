@@ -45,9 +45,10 @@ pub fn prepare(folder: &ContainerFolder) -> Result<Openings, SandboxError> {
     Ok(Openings { listen: listen.into(), spool: spool.doing(said)?, log: log.doing(said)?.into() })
 }
 
-/// A container's PID 1.
+/// A container's first process.
 pub struct Process {
     pidfd: AsyncFd<OwnedFd>,
+    _held: Option<OwnedFd>,
 }
 
 impl Process {
@@ -55,10 +56,15 @@ impl Process {
     pub fn of(pid: Pid) -> Result<Self, SandboxError> {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).doing(|| "hold a container's process")?;
         let pidfd = sys::readable(pidfd).doing(|| "watch a container's process")?;
-        Ok(Self { pidfd })
+        Ok(Self { pidfd, _held: None })
     }
 
-    /// Kills it, and with it everything in its process namespace.
+    /// Keeps something open for as long as the container lives.
+    pub fn holding(self, held: Option<OwnedFd>) -> Self {
+        Self { _held: held, ..self }
+    }
+
+    /// Kills it, and with it everything in its process namespace. Without namespaces the rest is killed at the end.
     pub fn kill(&self) {
         // It may have ended by itself: then there is nothing to kill.
         let _ = rustix::process::pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use danube_core::id::ContainerName;
-use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent, ImageSource, Role};
+use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent, GroupFailure, ImageSource, Role};
+use rustix::process::Rlimit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
@@ -15,6 +16,7 @@ use super::container::{self, Openings, Process};
 use super::control::Control;
 use super::images;
 use super::keeper::{Keeper, Started};
+use super::plain;
 use crate::egress::{EgressSockets, Proxies, Relays, Resolver, Upstream};
 use crate::error::{Doing, SandboxError};
 use crate::group::folder::GroupFolder;
@@ -34,6 +36,8 @@ pub struct Group {
     pub ids: Ids,
     /// Makes its containers; none without isolation.
     pub keeper: Option<Keeper>,
+    /// The limit of open files that this process found; containers keep it.
+    pub open_files: Rlimit,
     /// `/workspace` has been given to the steps' user.
     workspace: OnceCell<()>,
     cgroups: Option<Cgroups>,
@@ -45,8 +49,16 @@ pub struct Group {
 type Ended = (ContainerName, Result<ContainerState, SandboxError>);
 
 /// Runs a group from its first container to its last.
-pub async fn run(folder: GroupFolder, assignment: Assignment, started: Option<Started>) -> Result<(), SandboxError> {
-    let (group, sockets) = Group::make(folder, assignment, started)?;
+pub async fn run(
+    folder: GroupFolder,
+    assignment: Assignment,
+    started: Option<Started>,
+    open_files: Rlimit,
+) -> Result<(), SandboxError> {
+    let (group, sockets) = Group::make(folder, assignment, started, open_files)?;
+    if group.keeper.is_none() {
+        plain::adopt_orphans()?;
+    }
     let mut background = JoinSet::new();
     group.start_relays(sockets, &mut background)?;
     let control = Control::open(&group.folder)?;
@@ -57,7 +69,11 @@ pub async fn run(folder: GroupFolder, assignment: Assignment, started: Option<St
     for (spec, openings) in specs.into_iter().zip(openings) {
         group.clone().begin(spec, openings, &mut running);
     }
-    let states = group.watch_over(running, control).await?;
+    let states = group.watch_over(running, control).await;
+    if group.keeper.is_none() {
+        plain::end_orphans();
+    }
+    let states = states?;
     record::write(&group.folder.exit(), &ExitRecord { containers: states })
 }
 
@@ -66,6 +82,7 @@ impl Group {
         folder: GroupFolder,
         assignment: Assignment,
         started: Option<Started>,
+        open_files: Rlimit,
     ) -> Result<(Arc<Self>, Option<EgressSockets>), SandboxError> {
         let (ids, keeper, sockets) = match started {
             Some(started) => (started.ids, Some(Keeper::new(started.channel)?), started.sockets),
@@ -77,7 +94,8 @@ impl Group {
         let journal = Mutex::new(Journal::open(&folder)?);
         let stopping = watch::Sender::new(false);
         let workspace = OnceCell::new();
-        Ok((Arc::new(Self { folder, assignment, ids, keeper, workspace, cgroups, journal, stopping }), sockets))
+        let group = Self { folder, assignment, ids, keeper, open_files, workspace, cgroups, journal, stopping };
+        Ok((Arc::new(group), sockets))
     }
 
     /// Writes an event into the journal.
@@ -86,6 +104,12 @@ impl Group {
         if let Err(error) = journal.append(event) {
             eprintln!("monitor: {error}");
         }
+    }
+
+    /// The group cannot go on: says why, and kills what runs.
+    fn fail(&self, kind: GroupFailure, message: String) {
+        self.tell(&GroupEvent::Failed { kind, message });
+        self.stopping.send_replace(true);
     }
 
     fn tell_state(&self, container: &ContainerName, state: ContainerState) {
@@ -106,12 +130,13 @@ impl Group {
         let proxies = Proxies::from_env(std::env::vars()).map_err(machine)?;
         let group = self.clone();
         let journal = move |event| group.tell(&GroupEvent::Egress(event));
+        let group = self.clone();
         let upstream = Upstream::new(Resolver::System, proxies);
         let relays = Relays::new(self.assignment.spec.egress.clone(), sockets, upstream, journal);
         tasks.spawn(async move {
-            if let Err(error) = relays.run().await {
-                eprintln!("monitor: the job's network ended: {error}");
-            }
+            // They run for as long as the group does: this task is dropped, not ended, when the last container has.
+            let why = relays.run().await.map_or_else(|error| error.to_string(), |()| "its relays ended".to_owned());
+            group.fail(GroupFailure::Infra, format!("the job's network: {why}"));
         });
         Ok(())
     }
@@ -136,8 +161,7 @@ impl Group {
     async fn live(self: &Arc<Self>, spec: ContainerSpec, openings: Openings) -> Result<ContainerState, SandboxError> {
         let name = spec.name.clone();
         let cgroup = self.cgroup(&spec);
-        let (base, _lock) = self.base(&spec).await?;
-        let process = self.launch(spec, base, openings, cgroup.as_ref()).await?;
+        let process = self.launch(spec, openings, cgroup.as_ref()).await?;
         self.tell_state(&name, ContainerState::Running);
         let mut stopping = self.stopping.subscribe();
         let ended = process.ended(cgroup.as_ref());
@@ -178,15 +202,15 @@ impl Group {
     }
 
     async fn launch(
-        &self,
+        self: &Arc<Self>,
         spec: ContainerSpec,
-        base: Base,
         openings: Openings,
         cgroup: Option<&Cgroup>,
     ) -> Result<Process, SandboxError> {
         let Some(keeper) = &self.keeper else {
-            return Err(SandboxError::Config("this group has no keeper".into()));
+            return plain::start(self, &spec, &openings, cgroup);
         };
+        let (base, lock) = self.base(&spec).await?;
         let folder = self.folder.container(&spec.name);
         let plan = self.planner().outfit(&spec, base, &folder);
         keeper.own(outfit::owners(&plan, &folder)).await?;
@@ -195,7 +219,7 @@ impl Group {
         let fds = [&openings.listen, &openings.spool, &openings.log].into_iter().chain(&oom);
         let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
         let (pid, sync) = keeper.launch(plan, &fds).await?;
-        let process = Process::of(pid)?;
+        let process = Process::of(pid)?.holding(lock);
         if let Some(cgroup) = cgroup {
             cgroup.add(pid).doing(|| format!("limit {}", spec.name))?;
         }
@@ -250,10 +274,9 @@ impl Group {
                 return;
             }
             Ok((name, Err(error))) => (error.kind(), format!("container {name}: {error}")),
-            Err(panic) => (danube_core::runtime::GroupFailure::Infra, format!("the monitor failed: {panic}")),
+            Err(panic) => (GroupFailure::Infra, format!("the monitor failed: {panic}")),
         };
-        self.tell(&GroupEvent::Failed { kind: failure.0, message: failure.1 });
-        self.stopping.send_replace(true);
+        self.fail(failure.0, failure.1);
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use danube_core::egress::EgressMode;
 use danube_core::runtime::GroupEvent;
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
 
 use super::keeper::{self, Started};
 use super::serve;
@@ -43,9 +44,21 @@ fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.doing(|| "start the monitor's runtime")?;
-    let done = runtime.block_on(serve::run(folder.clone(), assignment, started));
+    let open_files = raise_open_files();
+    let done = runtime.block_on(serve::run(folder.clone(), assignment, started, open_files));
     drop(lock);
     done
+}
+
+/// Every connection of the job's network is two descriptors here, and the customary limit is 1024. Gives the limit
+/// that was found: the keeper, and so each container, has kept it.
+fn raise_open_files() -> Rlimit {
+    let found = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: found.maximum, maximum: found.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        eprintln!("monitor: the limit of open files stays: {error}");
+    }
+    found
 }
 
 /// The group's lock: held by the monitor's open file for as long as that lives.

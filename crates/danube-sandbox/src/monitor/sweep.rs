@@ -28,7 +28,8 @@ pub fn clear_stdin() -> ExitCode {
     end(clear(std::io::stdin().as_fd()))
 }
 
-fn end(done: Result<(), SandboxError>) -> ExitCode {
+/// The exit code, and why.
+pub fn end(done: Result<(), SandboxError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

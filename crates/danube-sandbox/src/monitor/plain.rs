@@ -1,0 +1,188 @@
+//! `--isolation none`: containers that are plain processes of the caller, on a machine without user namespaces. The
+//! shim serves its steps as everywhere; only what keeps them away from the machine is missing.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use danube_core::runtime::{ContainerSpec, Role, shim_env};
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use super::cgroups::Cgroup;
+use super::container::{Openings, Process};
+use super::serve::Group;
+use crate::error::{Doing, SandboxError};
+use crate::group::folder::ContainerFolder;
+use crate::sys;
+
+/// What the shim calls its folders here (docs/shim.md).
+const WORKSPACE: &str = "DANUBE_SHIM_WORKSPACE";
+const DANUBE: &str = "DANUBE_SHIM_DANUBE";
+const PRIVATE: &str = "DANUBE_SHIM_PRIVATE";
+/// Where the SDK's runner finds the danubefile.
+const SOURCE: &str = "DANUBE_SOURCE";
+/// What steps get of the caller's environment: nothing that is known to hold secrets.
+const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR"];
+/// Rounds of KILL at the end, and the pause after each: nothing tells when a killed process is gone for good.
+const ROUNDS: u32 = 500;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// Starts a container's shim as a child of this process.
+pub fn start(
+    group: &Group,
+    spec: &ContainerSpec,
+    openings: &Openings,
+    cgroup: Option<&Cgroup>,
+) -> Result<Process, SandboxError> {
+    let said = || format!("start the shim of {}", spec.name);
+    let folder = group.folder.container(&spec.name);
+    let (door, _) = folder.socket()?;
+    for dir in [folder.danube(), folder.private()] {
+        std::fs::create_dir_all(dir).doing(said)?;
+    }
+    let oom = cgroup.and_then(Cgroup::oom_counter);
+    let mut command = Command::new(&group.assignment.config.shim);
+    command.env_clear().envs(inherited_env()).envs(tools(group)).envs(env(group, spec, &door));
+    let named = [
+        (shim_env::LISTEN_FD, Some(&openings.listen)),
+        (shim_env::SPOOL_FD, Some(&openings.spool)),
+        (shim_env::OOM_FD, oom.as_ref()),
+    ];
+    let named: Vec<(&str, BorrowedFd<'_>)> =
+        named.into_iter().filter_map(|(name, fd)| Some((name, fd?.as_fd()))).collect();
+    command.envs(named.iter().map(|(name, fd)| (name, fd.as_raw_fd().to_string())));
+    let log = || openings.log.try_clone().map(Stdio::from);
+    command
+        .current_dir(group.folder.workspace())
+        .stdin(Stdio::null())
+        .stdout(log().doing(said)?)
+        .stderr(log().doing(said)?);
+    let fds: Vec<_> = named.iter().map(|(_, fd)| *fd).collect();
+    let pid = sys::spawn_tied(&mut command, &fds, group.open_files).doing(said)?;
+    if let Some(cgroup) = cgroup {
+        cgroup.add(pid).doing(|| format!("limit {}", spec.name))?;
+    }
+    // Whoever connects to the mailbox walks through this descriptor: the path itself may be longer than a socket's may be.
+    Ok(Process::of(pid)?.holding(Some(door)))
+}
+
+/// The shim's own variables, and what its steps are told.
+fn env(group: &Group, spec: &ContainerSpec, door: &OwnedFd) -> Vec<(&'static str, OsString)> {
+    let (folder, assigned) = (group.folder.container(&spec.name), &group.assignment.spec);
+    let is_coordinator = spec.role == Role::Coordinator;
+    let role = if is_coordinator { "coordinator" } else { "worker" };
+    let mut env: Vec<(&str, OsString)> = vec![
+        (shim_env::ROLE, role.into()),
+        (shim_env::NONCE, assigned.nonce.clone().into()),
+        (shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs().to_string().into()),
+        (WORKSPACE, group.folder.workspace().into()),
+        (DANUBE, folder.danube().into()),
+        (PRIVATE, folder.private().into()),
+    ];
+    if is_coordinator {
+        env.push((shim_env::MAILBOX, mailbox(door).into()));
+        env.push((shim_env::OUTBOX, outbox(&folder).into()));
+        env.push((SOURCE, group.folder.source().into()));
+    }
+    env
+}
+
+/// Short whatever the data directory is called, and gone with this process.
+fn mailbox(door: &OwnedFd) -> PathBuf {
+    format!("/proc/{}/fd/{}/mailbox", std::process::id(), door.as_raw_fd()).into()
+}
+
+fn outbox(folder: &ContainerFolder) -> PathBuf {
+    folder.danube().join("outbox")
+}
+
+fn inherited_env() -> impl Iterator<Item = (OsString, OsString)> {
+    let passed =
+        std::env::vars_os().filter(|(name, value)| is_passed(&name.to_string_lossy(), &value.to_string_lossy()));
+    [("LANG".into(), "C.UTF-8".into())].into_iter().chain(passed)
+}
+
+/// A proxy's address may hold a password, and then steps do without.
+fn is_passed(name: &str, value: &str) -> bool {
+    PASSED.contains(&name) || name.to_ascii_lowercase().ends_with("_proxy") && !value.contains('@')
+}
+
+fn tools(group: &Group) -> impl Iterator<Item = (&str, &str)> {
+    group.assignment.config.tools.env.iter().filter_map(|pair| pair.split_once('='))
+}
+
+/// Makes the orphans of a shim that is killed this process's children, so that [`end_orphans`] finds them.
+pub fn adopt_orphans() -> Result<(), SandboxError> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).doing(|| "adopt orphans")
+}
+
+/// Kills whatever descends from this process, once its last container has ended.
+pub fn end_orphans() {
+    for _ in 0..ROUNDS {
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        let left = descendants(rustix::process::getpid());
+        if left.is_empty() {
+            return;
+        }
+        // Stopped first, so that none forks while the others are killed.
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in &left {
+                // It may just have ended.
+                let _ = rustix::process::kill_process(*pid, signal);
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+    eprintln!("monitor: processes of the job cannot be killed");
+}
+
+fn descendants(of: Pid) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all: Vec<(Pid, Pid)> = entries.filter_map(|entry| process(&entry.path())).collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(all.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// A process and its parent. The program's name, in parentheses, may hold anything.
+fn process(dir: &Path) -> Option<(Pid, Pid)> {
+    let pid = Pid::from_raw(dir.file_name()?.to_str()?.parse().ok()?)?;
+    let stat = std::fs::read(dir.join("stat")).ok()?;
+    let (_, rest) = std::str::from_utf8(stat.rsplit(|byte| *byte == b')').next()?).ok()?.trim().split_once(' ')?;
+    Some((pid, Pid::from_raw(rest.split(' ').next()?.parse().ok()?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_get_no_secrets_of_the_callers_environment() {
+        for (name, value) in
+            [("AWS_SECRET_ACCESS_KEY", "x"), ("https_proxy", "http://me:word@proxy"), ("DANUBE_IMAGE_X", "1")]
+        {
+            assert!(!is_passed(name, value), "{name}");
+        }
+        assert!(is_passed("PATH", "/bin") && is_passed("HTTPS_PROXY", "http://proxy:3128"));
+    }
+
+    #[test]
+    fn what_descends_from_a_process_is_found() {
+        let mut child = Command::new("sh").args(["-c", "sleep 1000 & wait"]).spawn().unwrap();
+        let own = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let found = loop {
+            let found = descendants(own);
+            if !found.is_empty() {
+                break found;
+            }
+        };
+        assert!(descendants(rustix::process::getpid()).contains(&found[0]));
+        rustix::process::kill_process(found[0], Signal::KILL).unwrap();
+        child.wait().unwrap();
+    }
+}
