@@ -263,7 +263,10 @@ pub async fn begin_step<R: Runtime>(shared: &Shared<R>, step: NewStep) -> Result
 /// A step from before a restart, its log cut to what is durable.
 pub async fn reopen_step<R: Runtime>(shared: &Shared<R>, row: &StepRow) -> Result<StepRecord, EngineError> {
     let key = StepKey { attempt: shared.plan.group.attempt.clone(), number: row.number };
-    let log = open_log(shared, &key).await?;
+    let mut log = open_log(shared, &key).await?;
+    if let Some(sha256) = row.sha256.as_deref().and_then(|hash| hash.try_into().ok()) {
+        log.was_sealed(sha256);
+    }
     let is_final = row.finished_ms.is_some();
     Ok(StepRecord { number: row.number, is_new: false, check: row.checked, ended: ended(row), is_final, log, key })
 }

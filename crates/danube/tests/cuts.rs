@@ -15,7 +15,7 @@ const BODY: &str = r#"step.run('echo one >> marks; echo first', name='one')
 value = step.run('echo two >> marks; echo captured; echo aside >&2', name='captured', capture=True).stdout
 assert value == 'captured\naside\n' or value == 'captured\n', repr(value)
 step.parallel(
-    step.call('echo three >> marks; yes "a line of a hundred megabytes" | head -c 100000000', name='much'),
+    step.call('echo three >> marks; yes "$(printf %04000d 7)" | head -c 100000000', name='much'),
     step.call('echo four >> marks; seq 1 100000', name='numbers'),
     step.call('echo five >> marks; seq 1 20 | while read n; do echo "slow $n"; sleep 0.02; done', name='slow'),
     lambda: [step.run(f'echo six-{n} >> marks; echo {n}', name=f'small {n}', capture=True) for n in range(10)],

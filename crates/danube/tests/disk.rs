@@ -42,7 +42,7 @@ fn a_full_disk_stops_a_job_until_there_is_room() {
     }
     use std::io::{BufRead, BufReader};
     let project = Project::pipeline(
-        "step.run('yes \"a line\" | head -c 60000000', name='much')\nstep.run('echo after', name='after')",
+        "step.run('yes $(printf %04000d 7) | head -c 60000000', name='much')\nstep.run('echo after', name='after')",
     );
     let mut child = on_a_small_disk(&project, "200m", "160m");
     // What is told on stderr is followed; stdout is read aside, so that nothing waits for it.

@@ -199,7 +199,7 @@ fn monitor(project: &Project) -> i32 {
 
 /// The shim that has a child of this name somewhere below it.
 fn shim_of(project: &Project, child: &str) -> i32 {
-    let shims = below(monitor(project)).into_iter().filter(|(_, name)| name == "danube-shim");
+    let shims = below(monitor(project)).into_iter().filter(|(_, name)| name.starts_with("danube-shim"));
     let of_it = |(pid, _): &(i32, String)| below(*pid).iter().any(|(_, name)| name.starts_with(child));
     shims.map(|(pid, name)| (pid, name)).rfind(of_it).expect("a shim").0
 }

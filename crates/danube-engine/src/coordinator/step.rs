@@ -96,6 +96,9 @@ async fn carry_out<R: Runtime>(
     start: StartRequest,
     mut record: StepRecord,
 ) -> Result<StepAnswer, CallError> {
+    if record.is_final && record.ended.is_none() {
+        return lost(shared, record, Gone::Ended.into()).await;
+    }
     let call = |mut client: crate::shim::link::Client| {
         let start = start.clone();
         async move { client.start(start).await }
