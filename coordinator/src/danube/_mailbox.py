@@ -77,7 +77,7 @@ def _connect() -> socket.socket:
         raise NotInJob("steps and secrets exist only inside of a Danube job: run this danubefile with `danube run`")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.connect(path)
+        _reach(connection, path)
     except OSError as error:
         connection.close()
         reason = error.strerror or error
@@ -86,6 +86,15 @@ def _connect() -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def _reach(connection: socket.socket, path: str) -> None:
+    """A socket's address is short, its path need not be: the folder is walked to first."""
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+    finally:
+        os.close(folder)
 
 
 def _answer(connection: socket.socket) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 //! Where masters come in.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
@@ -14,6 +15,7 @@ use crate::config::Listen;
 use crate::connection::{Link, Masters};
 use crate::error::Error;
 use crate::harden::inherited;
+use crate::roots::open_root;
 
 /// After a failed accept (no descriptors left) the next try waits.
 const BREATH: Duration = Duration::from_millis(50);
@@ -59,12 +61,16 @@ impl Listener {
     }
 }
 
-/// A listening socket at a path, whoever was there before.
+/// A listening socket at a path, whoever was there before. A socket's address is short, its path need not be: the
+/// folder is walked to first.
 pub fn bind(path: &Path, mode: u32) -> Result<StdListener, Error> {
     // What is missing or in the way shows at bind.
     let _ = path.parent().map(std::fs::create_dir_all);
     let _ = std::fs::remove_file(path);
-    let socket = StdListener::bind(path).map_err(Error::path("listen on", path))?;
+    let folder = open_root(path.parent().unwrap_or(Path::new("."))).map_err(Error::path("listen on", path))?;
+    let short =
+        Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(path.file_name().unwrap_or_default());
+    let socket = StdListener::bind(short).map_err(Error::path("listen on", path))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(Error::path("protect", path))?;
     Ok(socket)
 }

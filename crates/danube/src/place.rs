@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use danube_core::id::JobId;
+use danube_core::id::{AttemptId, JobId};
 
 use crate::error::CliError;
 
@@ -82,9 +82,9 @@ impl Place {
         runs
     }
 
-    /// Removes the logs of finished runs that are older than the last few.
+    /// Removes the logs of finished runs that are older than the last few. Whose workspace was kept stays.
     pub fn prune(&self) {
-        let finished = self.runs().into_iter().filter(RunDir::is_finished);
+        let finished = self.runs().into_iter().filter(|run| run.is_finished() && !run.workspace().exists());
         for run in finished.skip(KEPT_RUNS) {
             if let Err(error) = fs::remove_dir_all(&run.dir) {
                 tracing::warn!(run = %run.job, %error, "an old run was not removed");
@@ -94,7 +94,12 @@ impl Place {
 }
 
 impl RunDir {
-    /// Becomes `/workspace`.
+    /// The run's one attempt.
+    pub fn attempt(&self) -> AttemptId {
+        AttemptId { job: self.job.clone(), number: 1 }
+    }
+
+    /// Becomes `/workspace`; with `--keep` it comes back here.
     pub fn workspace(&self) -> PathBuf {
         self.dir.join("workspace")
     }

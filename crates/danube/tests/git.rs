@@ -2,22 +2,8 @@
 
 mod support;
 
-use std::process::Command;
-
+use support::git::git;
 use support::{Project, Ran};
-
-/// Runs git in the project as somebody with a name, whatever this machine's settings are.
-fn git(project: &Project, arguments: &[&str]) -> String {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(project.dir()).args(arguments);
-    git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    for role in ["AUTHOR", "COMMITTER"] {
-        git.env(format!("GIT_{role}_NAME"), "Ada").env(format!("GIT_{role}_EMAIL"), "ada@example.com");
-    }
-    let output = git.output().expect("git is there");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
 
 /// A checkout with two commits, a tag on the first and this pipeline.
 fn checkout(body: &str) -> Project {

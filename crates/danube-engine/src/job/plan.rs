@@ -45,6 +45,8 @@ pub struct Runner {
     pub step_id: StepId,
     /// The interpreter and its arguments.
     pub argv: Vec<String>,
+    /// Where it finds `ctx`.
+    pub context: String,
 }
 
 impl Plan {

@@ -25,8 +25,6 @@ use crate::shim::follow::FollowError;
 use crate::shim::link::Link;
 use crate::shim::transfer;
 
-/// Where the runner finds `ctx`.
-const CONTEXT: &str = "/danube/context.json";
 /// The runner's own deadline is a second line behind the job's timer, for when the master is away.
 const SECOND_LINE: std::time::Duration = std::time::Duration::from_secs(60);
 /// The runner's name in lists.
@@ -127,7 +125,7 @@ async fn put_context<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<(), 
     let header = PutFileHeader {
         transfer_id: "context".to_owned(),
         target: PutTarget::File.into(),
-        path: CONTEXT.to_owned(),
+        path: shared.plan.runner.context.clone(),
         size: context.len() as u64,
         sha256: Bytes::copy_from_slice(&Sha256::digest(&context)),
         mode: 0o444,
@@ -144,7 +142,7 @@ fn start_request<R: Runtime>(shared: &Shared<R>) -> StartRequest {
     let request = StartRequest {
         step_id: Bytes::copy_from_slice(plan.runner.step_id.as_bytes()),
         command: Some(Command::Argv(Argv { args: plan.runner.argv.clone() })),
-        env: [(runner_env::CONTEXT.to_owned(), CONTEXT.to_owned())].into(),
+        env: [(runner_env::CONTEXT.to_owned(), plan.runner.context.clone())].into(),
         timeout_ms: u64::try_from(second_line.as_millis()).unwrap_or(u64::MAX),
         ..StartRequest::default()
     };

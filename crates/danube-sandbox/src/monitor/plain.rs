@@ -2,8 +2,8 @@
 //! shim serves its steps as everywhere; only what keeps them away from the machine is missing.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use danube_core::runtime::{ContainerSpec, Role, shim_env};
@@ -13,7 +13,6 @@ use super::cgroups::Cgroup;
 use super::container::{Openings, Process};
 use super::serve::Group;
 use crate::error::{Doing, SandboxError};
-use crate::group::folder::ContainerFolder;
 use crate::sys;
 
 /// What the shim calls its folders here (docs/shim.md).
@@ -37,13 +36,12 @@ pub fn start(
 ) -> Result<Process, SandboxError> {
     let said = || format!("start the shim of {}", spec.name);
     let folder = group.folder.container(&spec.name);
-    let (door, _) = folder.socket()?;
     for dir in [folder.danube(), folder.private()] {
         std::fs::create_dir_all(dir).doing(said)?;
     }
     let oom = cgroup.and_then(Cgroup::oom_counter);
     let mut command = Command::new(&group.assignment.config.shim);
-    command.env_clear().envs(inherited_env()).envs(tools(group)).envs(env(group, spec, &door));
+    command.env_clear().envs(inherited_env()).envs(tools(group)).envs(env(group, spec));
     let named = [
         (shim_env::LISTEN_FD, Some(&openings.listen)),
         (shim_env::SPOOL_FD, Some(&openings.spool)),
@@ -63,12 +61,11 @@ pub fn start(
     if let Some(cgroup) = cgroup {
         cgroup.add(pid).doing(|| format!("limit {}", spec.name))?;
     }
-    // Whoever connects to the mailbox walks through this descriptor: the path itself may be longer than a socket's may be.
-    Ok(Process::of(pid)?.holding(Some(door)))
+    Process::of(pid)
 }
 
 /// The shim's own variables, and what its steps are told.
-fn env(group: &Group, spec: &ContainerSpec, door: &OwnedFd) -> Vec<(&'static str, OsString)> {
+fn env(group: &Group, spec: &ContainerSpec) -> Vec<(&'static str, OsString)> {
     let (folder, assigned) = (group.folder.container(&spec.name), &group.assignment.spec);
     let is_coordinator = spec.role == Role::Coordinator;
     let role = if is_coordinator { "coordinator" } else { "worker" };
@@ -81,20 +78,11 @@ fn env(group: &Group, spec: &ContainerSpec, door: &OwnedFd) -> Vec<(&'static str
         (PRIVATE, folder.private().into()),
     ];
     if is_coordinator {
-        env.push((shim_env::MAILBOX, mailbox(door).into()));
-        env.push((shim_env::OUTBOX, outbox(&folder).into()));
+        env.push((shim_env::MAILBOX, folder.danube().join("mailbox.sock").into()));
+        env.push((shim_env::OUTBOX, folder.danube().join("outbox").into()));
         env.push((SOURCE, group.folder.source().into()));
     }
     env
-}
-
-/// Short whatever the data directory is called, and gone with this process.
-fn mailbox(door: &OwnedFd) -> PathBuf {
-    format!("/proc/{}/fd/{}/mailbox", std::process::id(), door.as_raw_fd()).into()
-}
-
-fn outbox(folder: &ContainerFolder) -> PathBuf {
-    folder.danube().join("outbox")
 }
 
 fn inherited_env() -> impl Iterator<Item = (OsString, OsString)> {

@@ -30,6 +30,10 @@ use crate::place::{Place, RunDir};
 use crate::view::{self, Json, Terminal, View};
 use prepare::Request;
 
+/// Said first, so that nobody takes such a run for another.
+const NOT_ISOLATED: &str = "NOT ISOLATED: steps are plain processes of yours, can read and change all that you can, and \
+    use this machine's network unrecorded";
+
 /// Runs the command.
 pub fn main(arguments: RunArgs) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -81,10 +85,10 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
     let python = tokio::task::spawn_blocking(move || python::find(&memory));
     let snapshot = copy(arguments, &request, &run).await?;
     let python = python.await.map_err(CliError::infra)??;
-    let plan = request.plan(&run, &python, &snapshot)?;
+    let sandbox = Sandbox::new(config(arguments, place, &run, python.clone())?);
+    let plan = request.plan(&run, &python, &snapshot, &sandbox.paths(&run.attempt()))?;
     let store = Store::open_with(&run.dir, Durability::Kill).await.map_err(CliError::infra)?;
     insert_job(&store, &request, &plan, &snapshot).await?;
-    let sandbox = Sandbox::new(config(arguments, place, &run, python)?);
     let heading = heading(arguments, &request, &snapshot);
     Ok(Ready { run, store, plan, secrets: request.secrets, sandbox, heading })
 }
@@ -92,6 +96,7 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
 /// The embedded runtime's set-up.
 fn config(arguments: &RunArgs, place: &Place, run: &RunDir, python: Python) -> Result<SandboxConfig, CliError> {
     let assets = crate::assets::unpack(&place.assets())?;
+    crate::assets::precompile(&assets.sdk, &python);
     let this = std::env::current_exe().map_err(CliError::infra)?;
     let mut config = SandboxConfig::new(run.dir.clone(), assets.shim, vec![this, crate::MONITOR.into()]);
     config.image_dir = place.images();
@@ -101,6 +106,7 @@ fn config(arguments: &RunArgs, place: &Place, run: &RunDir, python: Python) -> R
         Isolation::Namespaces => danube_sandbox::Isolation::Namespaces,
         Isolation::None => danube_sandbox::Isolation::None,
     };
+    config.keep = arguments.keep.then(|| run.workspace());
     if !arguments.no_home_tools {
         config.tools = HomeTools::find();
     }
@@ -159,7 +165,7 @@ fn heading(arguments: &RunArgs, request: &Request, snapshot: &Snapshot) -> Vec<S
     let files = view::count(usize::try_from(snapshot.files).unwrap_or(usize::MAX), "file");
     let mut lines = vec![format!("{} · {what}{dirty} · {files}", request.danubefile.name)];
     if arguments.isolation == Isolation::None {
-        lines.push("NOT ISOLATED: steps are plain processes of yours and can read and change all that you can".to_owned());
+        lines.push(NOT_ISOLATED.to_owned());
     }
     lines
 }
@@ -168,12 +174,16 @@ fn heading(arguments: &RunArgs, request: &Request, snapshot: &Snapshot) -> Vec<S
 async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<Verdict, CliError> {
     let mut view = view(arguments, ready.plan.group.egress.clone());
     if let View::Terminal(terminal) = &mut view {
-        ready.heading.iter().try_for_each(|line| terminal.heading(line)).map_err(CliError::infra)?;
+        // Nobody may be looking, here as later.
+        let _ = ready.heading.iter().try_for_each(|line| terminal.heading(line));
     }
     let logs = LogDir::new(ready.run.dir.join(LOGS));
     let runtime = ready.sandbox;
     #[cfg(feature = "failpoints")]
     let runtime = cutting::Cutting::new(runtime);
+    if arguments.json && arguments.isolation == Isolation::None {
+        eprintln!("{NOT_ISOLATED}");
+    }
     let services = Services { runtime: Arc::new(runtime), store: ready.store.clone(), logs };
     let (observer, progress) = Observer::new();
     let orders = interrupt::orders().map_err(CliError::infra)?;
@@ -182,7 +192,8 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     let shown = view::show(progress, &mut view).await;
     let verdict = job.await.map_err(CliError::infra)?.map_err(CliError::infra)?;
     // A terminal that went away does not change how the job ended.
-    if let Ok(summary) = shown {
+    if let Ok(mut summary) = shown {
+        summary.workspace = Some(ready.run.workspace()).filter(|dir| arguments.keep && dir.exists());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let _ = view.finished(&summary, &verdict, took);
     }

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use danube_config::danubefile::{self, Danubefile};
 use danube_core::egress::{EgressMode, EgressPolicy, parse_rules};
-use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
+use danube_core::id::{ContainerName, JobId, StepId};
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
 use danube_engine::job::Plan;
 use danube_engine::job::plan::Runner;
 use danube_engine::snapshot::Snapshot;
 use danube_proto::mailbox::Context;
-use danube_sandbox::plan::python::Python;
+use danube_sandbox::{JobPaths, Python};
 
 use super::secrets;
-use crate::cli::{Network, RunArgs};
+use crate::cli::{Isolation, Network, RunArgs};
 use crate::error::CliError;
 use crate::place::RunDir;
 
@@ -25,8 +25,6 @@ const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
 /// What a step runs in when neither it nor the pipeline names an image.
 const DEFAULT_IMAGE: &str = "host";
-/// Where coordinators find the SDK.
-const SDK: &str = "/danube/sdk";
 
 /// Everything that was read before anything is made.
 pub struct Request {
@@ -95,6 +93,13 @@ fn params(
 }
 
 fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, CliError> {
+    if arguments.isolation == Isolation::None {
+        return match arguments.egress {
+            None => Ok(EgressPolicy { mode: EgressMode::Host, rules: Vec::new() }),
+            Some(_) => Err(CliError::config("--egress cannot be had together with --isolation none")
+                .hint("without isolation steps use this machine's own network, which nobody records")),
+        };
+    }
     let enforce = |rules| EgressPolicy { mode: EgressMode::Enforce, rules };
     if arguments.network == Network::Host {
         return match arguments.egress {
@@ -153,7 +158,13 @@ fn absolute(source: ImageSource, base: &Path) -> ImageSource {
 
 impl Request {
     /// The job's plan, once its workspace is there.
-    pub fn plan(&self, run: &RunDir, python: &Python, snapshot: &Snapshot) -> Result<Plan, CliError> {
+    pub fn plan(
+        &self,
+        run: &RunDir,
+        python: &Python,
+        snapshot: &Snapshot,
+        paths: &JobPaths,
+    ) -> Result<Plan, CliError> {
         let (workers, images) = self.workers();
         let mut containers = vec![ContainerSpec {
             name: ContainerName::coordinator(),
@@ -163,12 +174,12 @@ impl Request {
         }];
         containers.extend(workers);
         let python = python.path.to_string_lossy().into_owned();
-        let runner = format!("{SDK}/{}", crate::assets::RUNNER_NAME);
+        let runner = text(&paths.sdk.join(crate::assets::RUNNER_NAME));
         let argv = [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec();
         Ok(Plan {
             group: self.group(run, snapshot, containers)?,
-            context: self.context(run, snapshot),
-            runner: Runner { step_id: StepId::from_bytes(random()?), argv },
+            context: self.context(run, snapshot, text(&paths.workspace)),
+            runner: Runner { step_id: StepId::from_bytes(random()?), argv, context: text(&paths.context) },
             timeout: self.danubefile.timeout.unwrap_or(TIMEOUT),
             cleanup_timeout: self.danubefile.cleanup_timeout,
             default_image: self.danubefile.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
@@ -186,7 +197,7 @@ impl Request {
         containers: Vec<ContainerSpec>,
     ) -> Result<GroupSpec, CliError> {
         Ok(GroupSpec {
-            attempt: AttemptId { job: run.job.clone(), number: 1 },
+            attempt: run.attempt(),
             nonce: hex::encode(random::<16>()?),
             pipeline: self.danubefile.name.clone(),
             containers,
@@ -215,7 +226,7 @@ impl Request {
         (workers, names)
     }
 
-    fn context(&self, run: &RunDir, snapshot: &Snapshot) -> Context {
+    fn context(&self, run: &RunDir, snapshot: &Snapshot, workspace: String) -> Context {
         Context {
             job_id: run.job.to_string(),
             pipeline: self.danubefile.name.clone(),
@@ -226,13 +237,17 @@ impl Request {
             actor: std::env::var("USER").unwrap_or_default(),
             params: self.params.clone(),
             attempt: 1,
-            workspace: "/workspace".to_owned(),
+            workspace,
             entry_point: self.entry_point.clone(),
             function: self.danubefile.function.clone(),
             cleanup_timeout_s: u32::try_from(self.danubefile.cleanup_timeout.as_secs()).unwrap_or(u32::MAX),
             ..Context::default()
         }
     }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Bytes nobody can guess.

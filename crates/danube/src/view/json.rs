@@ -73,6 +73,8 @@ struct Job<'a> {
     duration_ms: u64,
     steps: Vec<Step<'a>>,
     allow_list: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -149,6 +151,7 @@ impl Json {
             duration_ms,
             steps: steps.collect(),
             allow_list: allow_list.into_iter().map(String::from).collect(),
+            workspace: summary.workspace.as_ref().map(|path| path.to_string_lossy().into_owned()),
         }))
     }
 }

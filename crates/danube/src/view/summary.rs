@@ -1,5 +1,7 @@
 //! What there is to sum up at the end.
 
+use std::path::PathBuf;
+
 use danube_core::egress::EgressEvent;
 use danube_core::job::Verdict;
 use danube_engine::job::progress::{StepEnded, StepStarted};
@@ -15,6 +17,8 @@ pub struct Summary {
     pub own_log: Option<LogTail>,
     /// What was tried to reach, in order.
     pub egress: Vec<EgressEvent>,
+    /// The workspace that stays (`--keep`).
+    pub workspace: Option<PathBuf>,
     /// How the job ended.
     pub verdict: Option<Verdict>,
 }

@@ -190,7 +190,14 @@ impl Terminal {
         }
         self.steps(summary)?;
         self.names(summary)?;
-        self.last_words(summary, verdict, duration_ms)
+        self.last_words(summary, verdict, duration_ms)?;
+        self.workspace(summary)
+    }
+
+    fn workspace(&mut self, summary: &Summary) -> io::Result<()> {
+        let Some(path) = &summary.workspace else { return Ok(()) };
+        let path = harmless(&path.to_string_lossy());
+        self.line(&format!("  The workspace stays until you remove it: rm -rf {path}"))
     }
 
     fn failing_lines(&mut self, summary: &Summary) -> io::Result<()> {

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod events;
+pub mod git;
 pub mod image;
 pub mod pty;
 
@@ -199,7 +200,8 @@ impl Ran {
 
 /// The binary under test. `DANUBE_TEST_BINARY` names another one, for a user who cannot reach the build's.
 pub fn binary() -> PathBuf {
-    std::env::var_os("DANUBE_TEST_BINARY").map_or_else(|| Path::new(env!("CARGO_BIN_EXE_danube")).to_owned(), PathBuf::from)
+    std::env::var_os("DANUBE_TEST_BINARY")
+        .map_or_else(|| Path::new(env!("CARGO_BIN_EXE_danube")).to_owned(), PathBuf::from)
 }
 
 /// A seed, printed so that a failure can be repeated with `DANUBE_SEED`.
