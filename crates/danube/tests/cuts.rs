@@ -45,7 +45,7 @@ fn fifty_cuts_change_nothing() {
     command.env("DANUBE_CUT_SEED", seed().to_string()).env("DANUBE_CUT_COUNT", CUTS.to_string());
     let ran = Ran::of(command.output().expect("danube starts")).expect(0);
     assert_eq!(facts(&ran), facts(&wanted));
-    assert_eq!(facts(&ran).len(), 17, "{:?}", facts(&ran));
+    assert_eq!(facts(&ran).len(), 18, "{:?}", facts(&ran));
     let cuts = ran.stderr.lines().filter(|line| line.starts_with("cut: ")).count();
     assert_eq!(cuts, CUTS, "{}", ran.stderr);
 }

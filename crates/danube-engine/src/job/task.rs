@@ -46,10 +46,10 @@ where
     let (shared, keepers) = Shared::new(services, plan, secrets, observer, sender)?;
     let shared = Arc::new(shared);
     let before = records::resume(&shared).await?;
+    tell_again(&shared);
     if let Some(verdict) = before.verdict {
         return remove(&shared, verdict).await;
     }
-    tell_again(&shared);
     let mut machine = Machine::new(before.steps);
     let mut effects = Effects::new(shared.clone(), before, keepers);
     let mut event = Event::Begin;
