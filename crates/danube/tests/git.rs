@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use support::git::git;
 use support::{Project, Ran};
 
@@ -93,4 +95,15 @@ fn credentials_and_hooks_of_the_checkout_do_not_enter_the_job() {
     git(&project, &["config", "http.extraHeader", "Authorization: Basic aHVudGVyMg=="]);
     let ran = run(&project, &[]).expect(0).never_says("hunter2hunter2").never_says("aHVudGVyMg");
     assert!(ran.lines(1, None).contains(&"https://git.example/x.git".to_owned()), "{}", ran.stdout);
+}
+
+#[test]
+fn a_store_that_only_its_owner_may_read_serves_the_job_too() {
+    let project = checkout("step.run('git log --format=%s && git fsck --strict && git status --porcelain')");
+    let closed = Command::new("chmod").args(["-R", "go="]).arg(project.dir().join(".git")).status().expect("chmod");
+    assert!(closed.success());
+    for isolation in ["namespaces", "none"] {
+        let ran = run(&project, &["--isolation", isolation]).expect(0);
+        assert_eq!(ran.lines(1, Some("stdout")), ["second", "first"]);
+    }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -90,7 +91,8 @@ impl Checkout {
     }
 
     /// Gives the copy a `.git` of its own that borrows the objects: refs, HEAD and index are copied, the configuration
-    /// is written anew without credentials, filters or hooks. Gives the object store to mount.
+    /// is written anew without credentials, filters or hooks. Gives the object store to mount; a store made under a
+    /// strict umask is copied instead, since the job's ids could not read it.
     pub fn recreate(&self, workspace: &Path) -> Result<Option<PathBuf>, SnapshotError> {
         // The `.git` of an enclosing checkout describes more than the workspace holds.
         if !self.prefix.is_empty() {
@@ -100,7 +102,6 @@ impl Checkout {
         let failed = |source| SnapshotError::Copy { path: to.clone(), source };
         fs::create_dir_all(to.join("objects/info")).map_err(failed)?;
         fs::create_dir_all(to.join("refs")).map_err(failed)?;
-        fs::write(to.join("objects/info/alternates"), format!("{OBJECTS}\n")).map_err(failed)?;
         for (from, name) in [(&self.git_dir, "HEAD"), (&self.git_dir, "index"), (&self.common_dir, "packed-refs")] {
             copy_if_there(&from.join(name), &to.join(name)).map_err(failed)?;
         }
@@ -110,7 +111,13 @@ impl Checkout {
         }
         let config = fs::read(self.common_dir.join("config")).map_err(failed)?;
         fs::write(to.join("config"), harmless_config(&String::from_utf8_lossy(&config))).map_err(failed)?;
-        Ok(Some(self.common_dir.join("objects")))
+        let objects = self.common_dir.join("objects");
+        if !all_may_read(&objects).map_err(failed)? {
+            copy_tree(&objects, &to.join("objects")).map_err(failed)?;
+            return Ok(None);
+        }
+        fs::write(to.join("objects/info/alternates"), format!("{OBJECTS}\n")).map_err(failed)?;
+        Ok(Some(objects))
     }
 }
 
@@ -217,6 +224,22 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether everything in a folder can be read by every user who gets to the folder.
+fn all_may_read(folder: &Path) -> std::io::Result<bool> {
+    if fs::metadata(folder)?.mode() & 0o005 != 0o005 {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        let may = if meta.is_dir() { all_may_read(&entry.path())? } else { meta.mode() & 0o004 != 0 };
+        if !may {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

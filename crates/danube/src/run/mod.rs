@@ -1,6 +1,7 @@
 //! `danube run`: one danubefile on this machine, without a server. Reads what was typed, copies the checkout, runs the
 //! job on the embedded runtime by the same engine that a server has, shows it, and gives its exit code.
 
+mod abandoned;
 #[cfg(feature = "failpoints")]
 mod cutting;
 mod interrupt;
@@ -68,6 +69,7 @@ async fn run(arguments: &RunArgs) -> Result<ExitClass, CliError> {
 
 async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
     let request = prepare::read(arguments)?;
+    abandoned::remove(place).await;
     resume::mention_interrupted(place);
     let run = place.new_run(prepare::new_job()?)?;
     let ready = begin(arguments, place, request, run.clone()).await;

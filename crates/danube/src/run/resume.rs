@@ -24,7 +24,7 @@ pub fn mention_interrupted(place: &Place) {
 }
 
 /// A run with a database, without an end, that no engine works on.
-fn is_interrupted(run: &RunDir) -> bool {
+pub fn is_interrupted(run: &RunDir) -> bool {
     is_begun(run) && !danube_store::is_locked(&run.dir)
 }
 
