@@ -116,7 +116,11 @@ pub fn plan() -> Plan {
             orphan_grace: Duration::from_secs(60),
         },
         context: Context::default(),
-        runner: Runner { step_id: StepId::from_bytes([0xaa; 16]), argv: vec!["python3".to_owned()] },
+        runner: Runner {
+            step_id: StepId::from_bytes([0xaa; 16]),
+            argv: vec!["python3".to_owned()],
+            context: "/danube/context.json".to_owned(),
+        },
         timeout: Duration::from_secs(60),
         cleanup_timeout: Duration::from_secs(1),
         default_image: "host".to_owned(),
