@@ -24,7 +24,8 @@ finally:
 
 #[test]
 fn a_step_is_asked_to_end_before_it_is_made_to() {
-    let project = Project::pipeline("step.run('trap \"echo swept; exit 0\" TERM; echo working; while :; do sleep 0.01; done')");
+    let project =
+        Project::pipeline("step.run('trap \"echo swept; exit 0\" TERM; echo working; while :; do sleep 0.01; done')");
     let mut run = project.watch(&[]);
     run.until_line("working").signal(Signal::INT);
     let ran = run.end().expect(130);

@@ -30,7 +30,8 @@ mod unreadable {
 
     #[test]
     fn two_pipelines_in_one_file_are_refused_with_both_places() {
-        let two = "from danube import *\n@pipeline\ndef one(): step.run('true')\n@pipeline\ndef two(): step.run('true')\n";
+        let two =
+            "from danube import *\n@pipeline\ndef one(): step.run('true')\n@pipeline\ndef two(): step.run('true')\n";
         Project::new(two).run(&[]).expect(2).says("danubefile.py:").says("2").says("4");
     }
 
@@ -67,7 +68,9 @@ mod readable {
     #[test]
     fn windows_line_ends_and_a_byte_order_mark_do_no_harm() {
         let text = "from danube import *\n\n@pipeline\ndef build():\n    step.run('echo one\\necho two')\n";
-        for danubefile in [text.replace('\n', "\r\n"), format!("\u{feff}{text}"), format!("\u{feff}{text}").replace('\n', "\r\n")] {
+        for danubefile in
+            [text.replace('\n', "\r\n"), format!("\u{feff}{text}"), format!("\u{feff}{text}").replace('\n', "\r\n")]
+        {
             let (_project, ran) = events(&danubefile);
             assert_eq!(ran.expect(0).lines(1, None), ["one", "two"]);
         }
@@ -75,7 +78,8 @@ mod readable {
 
     #[test]
     fn a_script_with_windows_line_ends_runs_as_written_in_the_file() {
-        let text = "from danube import *\n\n@pipeline\ndef build():\n    step.run('''\n    echo one\n    echo two\n    ''')\n";
+        let text =
+            "from danube import *\n\n@pipeline\ndef build():\n    step.run('''\n    echo one\n    echo two\n    ''')\n";
         let (_project, ran) = events(&text.replace('\n', "\r\n"));
         assert_eq!(ran.expect(0).lines(1, None), ["one", "two"]);
     }
@@ -145,7 +149,8 @@ while not os.path.exists('up'): pass",
 
     #[test]
     fn an_endless_loop_meets_the_timeout() {
-        let (_project, ran) = events("from danube import *\n@pipeline(timeout='1s')\ndef build():\n    while True: pass\n");
+        let (_project, ran) =
+            events("from danube import *\n@pipeline(timeout='1s')\ndef build():\n    while True: pass\n");
         let ran = ran.expect(4).because("timeout");
         assert_eq!(ran.job()["status"], "timeout");
     }
@@ -193,8 +198,10 @@ mod failures {
 
     #[test]
     fn a_step_is_tried_again_and_each_try_has_its_own_log() {
-        let ran = body("r = step.run('echo x >> tries; wc -l < tries; test $(wc -l < tries) = 3', retries=5, name='flaky')
-assert r.attempts == 3, r");
+        let ran = body(
+            "r = step.run('echo x >> tries; wc -l < tries; test $(wc -l < tries) = 3', retries=5, name='flaky')
+assert r.attempts == 3, r",
+        );
         let ran = ran.expect(0);
         assert_eq!(ran.names(), ["flaky", "flaky (try 2 of 6)", "flaky (try 3 of 6)"]);
         for (step, line) in [(1, "1"), (2, "2"), (3, "3")] {
@@ -228,7 +235,6 @@ assert r.attempts == 3, r");
             ("step.run([])", "command"),
             ("step.run('true', timeout='soon')", "timeout"),
             ("step.run('true', memory='512' + 'm')", "memory"),
-            ("step.run('true', cwd='../..')", "cwd"),
             ("step.run('true', secrets=['NOPE'])", "NOPE"),
         ] {
             let ran = body(call).expect(1);
@@ -279,7 +285,8 @@ step.run('cat witness', name='witness')",
 
     #[test]
     fn groups_stand_before_the_names() {
-        let ran = body("with step.group('web'):\n    with step.group('assets'):\n        step.run('true', name='build')");
+        let ran =
+            body("with step.group('web'):\n    with step.group('assets'):\n        step.run('true', name='build')");
         assert_eq!(ran.expect(0).names(), ["web › assets › build"]);
     }
 
@@ -302,7 +309,9 @@ assert r.stdout == chr(0xfffd), r";
 
     #[test]
     fn stderr_is_merged_in_order_unless_asked_for_apart() {
-        let ran = body("step.run('echo 1; echo 2 >&2; echo 3; echo 4 >&2')\nstep.run('echo 1; echo 2 >&2', stderr='separate')");
+        let ran = body(
+            "step.run('echo 1; echo 2 >&2; echo 3; echo 4 >&2')\nstep.run('echo 1; echo 2 >&2', stderr='separate')",
+        );
         let ran = ran.expect(0);
         assert_eq!(ran.lines(1, None), ["1", "2", "3", "4"]);
         assert_eq!(ran.lines(2, Some("stdout")), ["1"]);
@@ -311,13 +320,16 @@ assert r.stdout == chr(0xfffd), r";
 
     #[test]
     fn a_terminal_is_given_only_when_asked_for() {
-        let ran = body("step.run('test -t 1 && stty size', tty=True)\nstep.run('! test -t 0 && ! test -t 1 && ! test -t 2')");
+        let ran = body(
+            "step.run('test -t 1 && test -t 2 && stty size < /dev/tty', tty=True)\nstep.run('! test -t 0 && ! test -t 1 && ! test -t 2')",
+        );
         ran.expect(0);
     }
 
     #[test]
     fn a_script_of_five_megabytes_runs() {
-        let ran = body("step.run(': ' + 'x' * 100 + '\\n' + ('#' * 99 + '\\n') * 50000 + 'echo the end', name='large')");
+        let ran =
+            body("step.run(': ' + 'x' * 100 + '\\n' + ('#' * 99 + '\\n') * 50000 + 'echo the end', name='large')");
         assert_eq!(ran.expect(0).lines(1, None), ["the end"]);
     }
 
@@ -329,7 +341,8 @@ assert r.stdout == chr(0xfffd), r";
         let ran = body("step.run('false; echo reached', errexit=False)").expect(0);
         assert_eq!(ran.lines(1, None), ["reached"]);
         body("step.run('[[ a == a ]]; set -o pipefail', shell='bash')").expect(0);
-        body("step.run('test \"$CI\" = true && test \"$DANUBE\" = true && test \"$X\" = \"a b\"', env={'X': 'a b'})").expect(0);
+        body("step.run('test \"$CI\" = true && test \"$DANUBE\" = true && test \"$X\" = \"a b\"', env={'X': 'a b'})")
+            .expect(0);
     }
 }
 
@@ -338,10 +351,12 @@ mod context {
 
     #[test]
     fn outside_of_git_there_is_no_branch_and_no_commit() {
-        body("assert (ctx.branch, ctx.commit_sha, ctx.tag) == (None, None, None), ctx
+        body(
+            "assert (ctx.branch, ctx.commit_sha, ctx.tag) == (None, None, None), ctx
 assert (ctx.pipeline, ctx.trigger_type, ctx.attempt) == ('test', 'manual', 1), ctx
 assert str(ctx.workspace) == '/workspace', ctx
-step.run(['test', '-n', ctx.job_id])")
+step.run(['test', '-n', ctx.job_id])",
+        )
         .expect(0);
     }
 
@@ -365,7 +380,8 @@ def build(env, count=3):
 
     #[test]
     fn modules_of_the_repository_can_be_imported() {
-        let project = Project::pipeline("import sys\nfrom ci.tools import answer\nassert answer() == 42\nstep.run('true')");
+        let project =
+            Project::pipeline("import sys\nfrom ci.tools import answer\nassert answer() == 42\nstep.run('true')");
         project.write("ci/__init__.py", "");
         project.write("ci/tools.py", "def answer():\n    return 42\n");
         project.run(&["--json"]).expect(0);

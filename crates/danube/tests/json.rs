@@ -44,7 +44,8 @@ struct Checker {
 impl Checker {
     fn object(&mut self, table: &str, object: &Value) {
         let fields = object.as_object().unwrap_or_else(|| panic!("{table}: {object}"));
-        let known = self.tables.remove(table).unwrap_or_else(|| panic!("docs/json.md has no section `{table}`: {object}"));
+        let known =
+            self.tables.remove(table).unwrap_or_else(|| panic!("docs/json.md has no section `{table}`: {object}"));
         for (name, value) in fields {
             let field = known.get(name).unwrap_or_else(|| panic!("docs/json.md: `{table}` has no `{name}`: {object}"));
             self.value(&field.kind, value, object);
@@ -129,7 +130,8 @@ step.run('sleep 1000', timeout=0.2)",
     checker.run(&Project::pipeline("step.run('true')"), &["--keep"]);
     checker.run(&Project::pipeline("pass"), &[]);
     checker.run(&Project::pipeline("step.run('true', image='tar:missing.tar')"), &[]);
-    let all = checker.tables.iter().flat_map(|(table, fields)| fields.keys().map(|field| (table.clone(), field.clone())));
+    let all =
+        checker.tables.iter().flat_map(|(table, fields)| fields.keys().map(|field| (table.clone(), field.clone())));
     let unseen: Vec<_> = all.filter(|field| !checker.seen.contains(field)).collect();
     assert_eq!(unseen, [], "the page names what nobody prints");
 }
@@ -144,7 +146,9 @@ fn without_a_job_there_is_no_line() {
 
 #[test]
 fn nothing_but_json_is_on_stdout() {
-    let project = Project::pipeline("print('{\"type\":\"job\"}')\nstep.run('printf \"\\\\033[31mred\\\\033[0m\\\\n{\\\\\"type\\\\\":1}\\\\n\"')");
+    let project = Project::pipeline(
+        "print('{\"type\":\"job\"}')\nstep.run('printf \"\\\\033[31mred\\\\033[0m\\\\n{\\\\\"type\\\\\":1}\\\\n\"')",
+    );
     let ran = project.run(&["--json"]).expect(0);
     assert_eq!(ran.lines(1, None), ["\u{1b}[31mred\u{1b}[0m", "{\"type\":1}"]);
     assert_eq!(ran.events().iter().filter(|event| event["type"] == "job").count(), 1);

@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -32,19 +32,13 @@ mod bytes {
 
     #[test]
     fn every_byte_is_kept_as_it_was() {
-        let script = "python3 -c \"import sys; sys.stdout.buffer.write(bytes(range(256)) * 300)\" > bytes; cat bytes; sha256sum < bytes >&2";
-        let (project, ran) = body(&format!("step.run('''{script}''', stderr='separate')"));
+        let script = "python3 -c \"import sys; sys.stdout.buffer.write(bytes(range(256)) * 300)\" > bytes; cat bytes";
+        let (project, ran) = body(&format!("step.run('''{script}''')\nstep.run('sha256sum < bytes')"));
         let ran = ran.expect(0);
         let expected: Vec<u8> = (0..=255).cycle().take(256 * 300).collect();
-        let said = ran.lines(1, Some("stderr")).concat();
-        assert_eq!(said.split(' ').next(), Some(hash(&expected).as_str()), "the step wrote them");
-        let log = project.raw_log(1);
-        let sum = format!("{said}\n");
-        assert_eq!(log.len(), expected.len() + sum.len());
-        assert_eq!(ran.step(1)["sha256"].as_str(), Some(hash(&log).as_str()));
-        let start = log.windows(sum.len()).position(|w| w == sum.as_bytes()).expect("stderr is in the log");
-        let stdout = [&log[..start], &log[start + sum.len()..]].concat();
-        assert!(stdout == expected, "the raw log has every byte");
+        assert!(project.raw_log(1) == expected, "the raw log has every byte");
+        assert_eq!(ran.step(1)["sha256"].as_str(), Some(hash(&expected).as_str()));
+        assert_eq!(ran.lines(2, None), [format!("{}  -", hash(&expected))], "the step itself saw the same");
     }
 
     #[test]
@@ -65,7 +59,10 @@ mod bytes {
         assert!(log[..10_000_000].iter().all(|byte| *byte == b'x') && log.ends_with(b"x\nend\n"));
         assert_eq!(ran.step(1)["sha256"].as_str(), Some(hash(&log).as_str()));
         assert_eq!(ran.lines(1, None).last().map(String::as_str), Some("end"));
-        Project::pipeline("step.run('head -c 10000000 /dev/zero | tr \"\\\\0\" x; echo; echo end')").run(&[]).expect(0).says("│ end");
+        Project::pipeline("step.run('head -c 10000000 /dev/zero | tr \"\\\\0\" x; echo; echo end')")
+            .run(&[])
+            .expect(0)
+            .says("│ end");
     }
 
     #[test]
@@ -80,10 +77,14 @@ mod bytes {
         let (project, ran) = body("step.run('sleep 2')\nstep.run(['true'])");
         let ran = ran.expect(0);
         assert_eq!((project.raw_log(1), project.raw_log(2)), (vec![], vec![]));
-        assert_eq!((ran.step(1)["bytes"].as_u64(), ran.step(1)["sha256"].as_str()), (Some(0), Some(hash(b"").as_str())));
+        assert_eq!(
+            (ran.step(1)["bytes"].as_u64(), ran.step(1)["sha256"].as_str()),
+            (Some(0), Some(hash(b"").as_str()))
+        );
     }
 
     #[test]
+    #[ignore = "takes minutes without optimisation: checks/run runs it in a release build"]
     fn a_gigabyte_arrives_whole() {
         const LINE: &str = "a line of output that is as long as a line of a compiler usually is: src/main.rs:12:34";
         let lines = (1 << 30) / (LINE.len() + 1);
@@ -110,14 +111,17 @@ mod ends {
 
     #[test]
     fn a_background_child_that_keeps_the_pipe_ends_with_its_step() {
-        let (_project, ran) = body("step.run('sleep 1d & echo $! > pid; echo started')\nstep.run('! kill -0 $(cat pid) 2>/dev/null')");
+        let (_project, ran) =
+            body("step.run('sleep 1d & echo $! > pid; echo started')\nstep.run('! kill -0 $(cat pid) 2>/dev/null')");
         assert_eq!(ran.expect(0).lines(1, None), ["started"]);
     }
 
     #[test]
     fn a_daemon_that_forked_away_ends_with_its_step() {
         let daemon = "(setsid sh -c 'trap \"\" TERM HUP; echo $$ > pid; exec sleep 1d' </dev/null >/dev/null 2>&1 &) ; until [ -s pid ]; do :; done";
-        let (_project, ran) = body(&format!("step.run('''{daemon}''')\nstep.run('! kill -0 $(cat pid) 2>/dev/null && ! pgrep -x sleep')"));
+        let (_project, ran) = body(&format!(
+            "step.run('''{daemon}''')\nstep.run('! kill -0 $(cat pid) 2>/dev/null && ! pgrep -x sleep')"
+        ));
         ran.expect(0);
     }
 
@@ -136,7 +140,8 @@ assert step.run('kill -11 $$', check=False).exit_code == 139",
 
     #[test]
     fn a_step_that_closes_its_output_early_still_counts_by_its_exit_code() {
-        let (_project, ran) = body("step.run('echo before; exec >&- 2>&-; until [ -e go ]; do touch go; done; exit 5')");
+        let (_project, ran) =
+            body("step.run('echo before; exec >&- 2>&-; until [ -e go ]; do touch go; done; exit 5')");
         let ran = ran.expect(1);
         assert_eq!((ran.lines(1, None), ran.step(1)["exit_code"].as_i64()), (vec!["before".to_owned()], Some(5)));
     }
@@ -150,12 +155,13 @@ assert step.run('kill -11 $$', check=False).exit_code == 139",
     #[test]
     fn a_fork_bomb_meets_a_limit_and_the_run_ends() {
         let bomb = "bomb() { bomb | bomb & }; bomb; sleep 1000";
-        let (_project, ran) = body(&format!("step.run('{bomb}', timeout=5, check=False, name='bomb') if False else None
-try:
+        let (_project, ran) = body(&format!(
+            "try:
     step.run('{bomb}', timeout=3, name='bomb')
 except StepFailed:
     pass
-step.run('echo alive')"));
+step.run('echo alive')"
+        ));
         let ran = ran.expect(0);
         assert_eq!(ran.lines(2, None), ["alive"]);
     }
@@ -185,19 +191,19 @@ def build():
 
     #[test]
     fn a_reader_that_stops_costs_no_memory_and_stops_no_job() {
-        let project = Project::pipeline("step.run('yes 0123456789abcdef | head -c 200M; touch written')");
+        let project = Project::pipeline("step.run('yes 0123456789abcdef | head -c 50M')");
         let mut child = project.start(&[]);
         let raw = || project.runs().pop().map(|_| project.raw_log_path(1)).and_then(|path| fs::metadata(path).ok());
         // Nobody reads the output; the log on the disk is complete all the same.
-        while raw().is_none_or(|meta| meta.len() < 200 << 20) {
+        while raw().is_none_or(|meta| meta.len() < 50 << 20) {
             assert!(child.try_wait().expect("its state").is_none(), "it ended without a reader");
         }
         let peak = peak_memory(child.id());
-        assert!(peak < 100 << 10, "{peak} KiB");
+        assert!(peak < 60 << 10, "{peak} KiB");
         let mut all = Vec::new();
         child.stdout.take().expect("its output").read_to_end(&mut all).expect("its output");
         assert!(child.wait().expect("its end").success());
-        assert!(all.len() > 200 << 20, "the reader gets everything when it goes on");
+        assert!(all.len() > 50 << 20, "the reader gets everything when it goes on");
     }
 }
 
@@ -231,11 +237,13 @@ mod readers {
 
     #[test]
     fn a_cancel_without_a_reader_ends_the_run() {
-        let project = Project::pipeline("step.run('echo working; exec sleep 1000')");
+        let project = Project::pipeline("step.run('echo working; exec sleep 1000', name='long')");
         let mut child = project.start(&[]);
-        let mut first = [0; 1];
-        let mut stdout = child.stdout.take().expect("its output");
-        stdout.read_exact(&mut first).expect("a first byte");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output")).lines();
+        stdout
+            .find(|line| line.as_ref().is_ok_and(|line| line.ends_with("working")))
+            .expect("the step runs")
+            .expect("text");
         drop((stdout, child.stderr.take()));
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, Signal::INT).expect("it runs");

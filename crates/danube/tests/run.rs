@@ -8,7 +8,8 @@ use support::{Project, Ran, binary, pty};
 
 /// A run's last words, from the blank line on, with every duration the same.
 fn last_words(ran: &Ran) -> String {
-    let (_, words) = ran.stdout.split_once("\n\n").unwrap_or_else(|| panic!("no blank line: {}\n{}", ran.stdout, ran.stderr));
+    let (_, words) =
+        ran.stdout.split_once("\n\n").unwrap_or_else(|| panic!("no blank line: {}\n{}", ran.stdout, ran.stderr));
     words.to_owned()
 }
 
@@ -24,7 +25,8 @@ mod shown {
     #[test]
     fn a_pipeline_runs_and_shows_each_step() {
         let project = Project::pipeline("step.run('echo hello', name='greet')\nstep.run(['true'], name='nothing')");
-        let ran = project.run(&[]).expect(0).says("▶ 1 greet\n").says(" 1│ hello\n").says("✔ 2 nothing").says("✔ success in");
+        let ran =
+            project.run(&[]).expect(0).says("▶ 1 greet\n").says(" 1│ hello\n").says("✔ 2 nothing").says("✔ success in");
         assert!(ran.stdout.starts_with("test · no Git commit · 1 file\n"), "{}", ran.stdout);
         assert_words!(last_words(&ran), @r"
         Steps
@@ -113,7 +115,8 @@ mod terminals {
 
     #[test]
     fn no_escape_code_reaches_a_file() {
-        let ran = Ran::of(Project::pipeline(COLORED).command(&[]).env_remove("NO_COLOR").output().expect("danube starts"));
+        let ran =
+            Ran::of(Project::pipeline(COLORED).command(&[]).env_remove("NO_COLOR").output().expect("danube starts"));
         ran.expect(0).says(" 1│ green cleared end\n").never_says("\u{1b}").never_says("\r");
     }
 
@@ -143,7 +146,8 @@ mod terminals {
     #[test]
     fn no_line_of_ours_is_wider_than_the_terminal() {
         let name = "a name that goes on and on ".repeat(3);
-        let project = Project::pipeline(&format!("step.run('sleep 2', name='{}')\nstep.run('exit 1', name='b')", name.trim()));
+        let project =
+            Project::pipeline(&format!("step.run('sleep 2', name='{}')\nstep.run('exit 1', name='b')", name.trim()));
         let (code, written) = pty::run(&mut project.command(&[]), 50);
         assert_eq!(code, 1, "{written}");
         let screen = pty::screen(&written);
@@ -208,13 +212,21 @@ mod usage {
         assert!([2, 3].contains(&ran.code), "{}", ran.stderr);
         ran.says("--data-dir").says("file");
         let mut homeless = project.command(&[]);
-        let ran = Ran::of(homeless.env_remove("HOME").env_remove("XDG_STATE_HOME").env_remove("DANUBE_DATA_DIR").output().expect("danube"));
+        let ran = Ran::of(
+            homeless
+                .env_remove("HOME")
+                .env_remove("XDG_STATE_HOME")
+                .env_remove("DANUBE_DATA_DIR")
+                .output()
+                .expect("danube"),
+        );
         ran.expect(2).says("--data-dir");
     }
 
     #[test]
     fn version_and_help_are_results() {
-        let danube = |arguments: &[&str]| Ran::of(Command::new(binary()).args(arguments).output().expect("danube starts"));
+        let danube =
+            |arguments: &[&str]| Ran::of(Command::new(binary()).args(arguments).output().expect("danube starts"));
         let version = format!("danube {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(danube(&["version"]).expect(0).stdout, version);
         assert_eq!(danube(&["--version"]).expect(0).stdout, version);
@@ -230,7 +242,8 @@ mod usage {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let mut command = Command::new(binary());
-        let status = command.arg("version").stdout(writer.try_clone().expect("a handle")).stderr(Stdio::null()).status();
+        let status =
+            command.arg("version").stdout(writer.try_clone().expect("a handle")).stderr(Stdio::null()).status();
         assert_eq!(status.expect("danube starts").code(), Some(0));
         let status = Command::new(binary()).args(["run", "/no/such/folder"]).stderr(writer).status();
         assert_eq!(status.expect("danube starts").code(), Some(2));

@@ -125,7 +125,9 @@ fn a_secret_of_the_environment_stays_in_danube_and_the_step() {
 
 #[test]
 fn a_secret_that_is_not_there_is_told_with_how_to_pass_it() {
-    let project = Project::pipeline("try:\n    secrets.get('NOPE')\nexcept SecretNotFound as error:\n    print(error)\n    raise");
+    let project = Project::pipeline(
+        "try:\n    secrets.get('NOPE')\nexcept SecretNotFound as error:\n    print(error)\n    raise",
+    );
     project.run(&[]).expect(1).says("no secret `NOPE`").says("--secret NOPE");
 }
 
@@ -133,7 +135,8 @@ fn a_secret_that_is_not_there_is_told_with_how_to_pass_it() {
 fn a_secret_of_several_lines_is_masked_line_by_line() {
     let project = Project::pipeline("step.run('grep -v ^nothing \"$KEY\"', secrets={'KEY': secrets.file('KEY')})");
     let key = project.outside("key");
-    fs::write(&key, "-----BEGIN KEY-----\nfirst-secret-line\nsecond-secret-line\n-----END KEY-----\n").expect("written");
+    fs::write(&key, "-----BEGIN KEY-----\nfirst-secret-line\nsecond-secret-line\n-----END KEY-----\n")
+        .expect("written");
     let ran = project.run(&["--secret", &format!("KEY=@{}", key.display())]).expect(0);
     ran.says("***").never_says("first-secret-line").never_says("second-secret-line");
 }

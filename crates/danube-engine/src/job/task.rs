@@ -78,9 +78,9 @@ where
         reason.message = shared.mask(&reason.message);
     }
     records::finish(shared, &verdict).await?;
-    let verdict = remove(shared, verdict).await;
+    // Nothing may still be made while it is removed: a cancel can come before the containers stand.
     effects.end().await;
-    verdict
+    remove(shared, verdict).await
 }
 
 /// Tells of a durable verdict and removes every trace of the containers.

@@ -8,7 +8,8 @@ use danube_core::job::{ExitClass, FailureKind};
 
 use super::Cli;
 
-const BEGIN: &str = "<!-- commands: written from the command line by its tests; DANUBE_WRITE_DOCS=1 writes it anew -->\n";
+const BEGIN: &str =
+    "<!-- commands: written from the command line by its tests; DANUBE_WRITE_DOCS=1 writes it anew -->\n";
 const END: &str = "<!-- end -->";
 
 const KINDS: [FailureKind; 13] = [
@@ -62,7 +63,9 @@ fn commands() -> String {
     let mut text = String::new();
     let all = [("danube".to_owned(), root.clone())].into_iter();
     let subcommands = root.get_subcommands().filter(|command| command.get_name() != "help");
-    for (name, command) in all.chain(subcommands.map(|command| (format!("danube {}", command.get_name()), command.clone()))) {
+    for (name, command) in
+        all.chain(subcommands.map(|command| (format!("danube {}", command.get_name()), command.clone())))
+    {
         section(&mut text, &name, command);
     }
     text
@@ -74,7 +77,9 @@ fn section(text: &mut String, name: &str, mut command: Command) {
     let about = command.get_about().map_or(String::new(), ToString::to_string);
     writeln!(text, "\n## `{name}`\n\n{}\n\n    {usage}\n", sentence(&about)).expect("a string");
     // Global options are told once, with `danube` itself.
-    let told = |arg: &&Arg| !["help", "version"].contains(&arg.get_id().as_str()) && (name == "danube" || !arg.is_global_set());
+    let told = |arg: &&Arg| {
+        !["help", "version"].contains(&arg.get_id().as_str()) && (name == "danube" || !arg.is_global_set())
+    };
     let arguments: Vec<&Arg> = command.get_arguments().filter(told).collect();
     if !arguments.is_empty() {
         writeln!(text, "| argument | default | environment | |\n|---|---|---|---|").expect("a string");
@@ -100,12 +105,14 @@ fn row(arg: &Arg) -> String {
         Some(long) if optional => format!("--{long} [{value}]"),
         Some(long) => format!("--{long} {value}"),
     };
-    let defaults: Vec<String> = arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+    let defaults: Vec<String> =
+        arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
     let takes_value = arg.get_action().takes_values();
     let default = if takes_value { defaults.join(", ") } else { String::new() };
     let variable = arg.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
     let mut help = sentence(&arg.get_help().map_or(String::new(), ToString::to_string));
-    let possible: Vec<String> = arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let possible: Vec<String> =
+        arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
     if takes_value && !possible.is_empty() {
         let _ = write!(help, " One of {}.", possible.join(", "));
     }

@@ -52,7 +52,10 @@ fn csi(bytes: &[u8]) -> usize {
 
 fn string(bytes: &[u8]) -> usize {
     let end = bytes.iter().skip(2).position(|byte| matches!(byte, 0x07 | 0x1b)).map(|at| at + 2);
-    end.map_or(bytes.len(), |at| if bytes[at..].starts_with(b"\x1b\\") { at + 2 } else { at + usize::from(bytes[at] == 7) })
+    end.map_or(
+        bytes.len(),
+        |at| if bytes[at..].starts_with(b"\x1b\\") { at + 2 } else { at + usize::from(bytes[at] == 7) },
+    )
 }
 
 fn escape(bytes: &[u8]) -> usize {

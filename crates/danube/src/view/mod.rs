@@ -187,7 +187,8 @@ async fn follow_lines(
         seen = more.unwrap_or(seen);
         loop {
             let complete = tail.reader()?.line_ends()?;
-            let wanted = if more.is_none() { LINES } else { usize::try_from(complete - next).unwrap_or(LINES).min(LINES) };
+            let wanted =
+                if more.is_none() { LINES } else { usize::try_from(complete - next).unwrap_or(LINES).min(LINES) };
             let lines = if wanted == 0 { Vec::new() } else { tail.reader()?.lines(next, wanted)? };
             next += lines.len() as u64;
             if lines.is_empty() {

@@ -48,7 +48,8 @@ impl StatusLine {
     /// What is to be shown now, in at most so many characters.
     pub fn text(&self, now: Instant, columns: usize) -> Option<String> {
         let long = |since: &Instant| Some(now.saturating_duration_since(*since)).filter(|took| *took >= WORTH);
-        let steps = self.steps.iter().filter_map(|(number, (name, since))| Some((format!("{number} {name}"), long(since)?)));
+        let steps =
+            self.steps.iter().filter_map(|(number, (name, since))| Some((format!("{number} {name}"), long(since)?)));
         let waits = self.waits.values().filter_map(|wait| Some((wait.message.clone(), long(&wait.since)?)));
         let parts: Vec<String> = waits.chain(steps).map(|(what, took)| format!("{what} {}", seconds(took))).collect();
         if parts.is_empty() { None } else { Some(shortened(&format!("… {}", parts.join(", ")), columns)) }

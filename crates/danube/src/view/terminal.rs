@@ -262,7 +262,11 @@ impl Terminal {
             return self.line(&text);
         };
         let tone = if *kind == FailureKind::Cancelled { Tone::Note } else { Tone::Bad };
-        let why = if message == kind.as_str() { String::new() } else { format!(": {} ({})", harmless(message), kind.as_str()) };
+        let why = if message == kind.as_str() {
+            String::new()
+        } else {
+            format!(": {} ({})", harmless(message), kind.as_str())
+        };
         let text = self.paint.text(tone, &format!("✘ {} in {took}{why}", verdict.status));
         self.line(&text)?;
         match advice(*kind, summary.culprit().is_some()) {

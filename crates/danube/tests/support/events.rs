@@ -62,12 +62,21 @@ impl Project {
     }
 }
 
-/// A run under way.
+/// A run under way. Dropped before its end, as by a test that failed, it is cancelled.
 pub struct Watched {
     /// The process.
     pub child: Child,
     lines: BufReader<ChildStdout>,
     seen: String,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+            let _ = self.child.wait();
+        }
+    }
 }
 
 impl Watched {
@@ -113,6 +122,6 @@ impl Watched {
         let mut stderr = String::new();
         self.child.stderr.take().expect("its complaints").read_to_string(&mut stderr).expect("its complaints");
         let status = self.child.wait().expect("its end");
-        Ran { code: status.code().unwrap_or(-1), stdout: self.seen, stderr }
+        Ran { code: status.code().unwrap_or(-1), stdout: std::mem::take(&mut self.seen), stderr }
     }
 }

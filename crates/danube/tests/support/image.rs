@@ -105,7 +105,10 @@ fn described(blobs: &Path, content: &Value, media_type: &str) -> Value {
 }
 
 fn find(program: &str) -> PathBuf {
-    let found = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"].map(|folder| Path::new(folder).join(program)).into_iter().find(|path| path.exists());
+    let found = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
+        .map(|folder| Path::new(folder).join(program))
+        .into_iter()
+        .find(|path| path.exists());
     found.unwrap_or_else(|| panic!("this machine has no {program}")).canonicalize().expect("resolved")
 }
 

@@ -32,7 +32,8 @@ pub fn run(command: &mut Command, columns: u16) -> (i32, String) {
 
 /// What stays on the screen: lines that were erased are gone, and colours are left out.
 pub fn screen(written: &str) -> String {
-    let kept = written.split('\n').map(|line| line.rsplit("\r\x1b[2K").next().unwrap_or_default().trim_end_matches('\r'));
+    let kept =
+        written.split('\n').map(|line| line.rsplit("\r\x1b[2K").next().unwrap_or_default().trim_end_matches('\r'));
     let text: Vec<&str> = kept.collect();
     let mut plain = String::new();
     let mut rest = text.join("\n");
