@@ -29,7 +29,7 @@ const STORIES: &[Story] = &[
     ("a_container_is_added_later", a_container_is_added_later),
     ("the_machine_is_told_as_it_is", the_machine_is_told_as_it_is),
     ("a_job_costs_little_memory", a_job_costs_little_memory),
-    ("no_isolation_is_refused_with_a_word", no_isolation_is_refused_with_a_word),
+    ("without_isolation_an_image_is_refused_with_a_word", without_isolation_an_image_is_refused_with_a_word),
 ];
 
 /// Runs the stories whose names contain an argument, or all. The number of those that failed.
@@ -378,10 +378,12 @@ fn a_job_costs_little_memory(runtime: &tokio::runtime::Runtime) {
     });
 }
 
-fn no_isolation_is_refused_with_a_word(runtime: &tokio::runtime::Runtime) {
+fn without_isolation_an_image_is_refused_with_a_word(runtime: &tokio::runtime::Runtime) {
     let world = World::with(|config| config.isolation = danube_sandbox::Isolation::None);
     runtime.block_on(async {
-        let refused = world.sandbox.create(&group("story-none", &["worker"])).await;
+        let mut group = group("story-none", &["worker"]);
+        group.containers[0].image = ImageSource::Tar("/nowhere.tar".into());
+        let refused = world.sandbox.create(&group).await;
         let Err(RuntimeError::Refused { kind, message }) = refused else { panic!("{refused:?}") };
         assert_eq!(kind, GroupFailure::Config);
         assert!(message.contains("--isolation none"), "{message}");
