@@ -15,7 +15,7 @@ use danube_sandbox::monitor;
 
 /// Users to repeat the stories as: an account with a range in `/etc/subuid` if there is one, and a number without.
 const WITHOUT_RANGE: u32 = 65_432;
-const WITH_RANGE: &str = "danubetest";
+const WITH_RANGE: &str = "danube-test";
 
 fn main() -> ExitCode {
     if std::env::var_os(shim_env::LISTEN_FD).is_some() {
@@ -25,11 +25,18 @@ fn main() -> ExitCode {
     match arguments.next() {
         Some(first) if first == "__monitor" => return monitor::main(arguments),
         Some(first) if first == "__client" => return inside::client(),
+        Some(first) if first == "__probe" => return probe(),
         _ => {}
     }
     let failed = stories::run();
     let others = if rustix::process::geteuid().is_root() { as_others() } else { true };
     if failed == 0 && others { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints what the machine allows: the probe forks, so it has a process of its own that never had a thread.
+fn probe() -> ExitCode {
+    danube_sandbox::probe::probe().facts.iter().for_each(|fact| println!("{} {}", fact.name, fact.words));
+    ExitCode::SUCCESS
 }
 
 /// Runs this program again as ordinary users. True when all went well.

@@ -339,7 +339,7 @@ fn a_container_is_added_later(runtime: &tokio::runtime::Runtime) {
 }
 
 fn the_machine_is_told_as_it_is(_: &tokio::runtime::Runtime) {
-    let probe = Command::new(std::env::current_exe().unwrap()).args(["__monitor", "--probe"]).output().unwrap();
+    let probe = Command::new(std::env::current_exe().unwrap()).arg("__probe").output().unwrap();
     let text = String::from_utf8(probe.stdout).unwrap();
     for fact in ["user namespaces", "user ids", "overlay", "cgroups", "seccomp", "process limit"] {
         assert!(text.lines().any(|line| line.contains(fact)), "{fact}: {text}");
