@@ -21,6 +21,9 @@ const KNOWN: [(&str, &str); 8] = [
 ];
 /// Cargo's settings (mirrors, targets), not its credentials, which are in a file of their own.
 const CARGO_CONFIG: &str = ".cargo/config.toml";
+/// After every `pip install`, pyenv writes into its own folder, which fails here and takes pip's success along. What pip
+/// installs is on `PATH` without that.
+const PYENV_REHASH: &str = ".pyenv/pyenv.d/exec/pip-rehash.bash";
 /// Files that may hold credentials, covered wherever they lie at the top of a shown directory.
 const CREDENTIALS: [&str; 9] = [
     ".npmrc",
@@ -96,6 +99,7 @@ impl HomeTools {
             tools.add_known(home);
             tools.add_search_path(home, around);
             tools.add_cargo(home);
+            tools.quiet_pyenv(home);
         }
         tools.add_path(around);
         tools.keep_naming(around);
@@ -126,6 +130,13 @@ impl HomeTools {
         if config.is_file() {
             let target = PathBuf::from(super::etc::HOME).join(CARGO_CONFIG);
             self.binds.push(Bind { source: config, target, access: super::Access::ReadOnly });
+        }
+    }
+
+    fn quiet_pyenv(&mut self, home: &Path) {
+        let hook = home.join(PYENV_REHASH);
+        if self.sees(&hook) && is_file(&hook) {
+            self.binds.push(Bind::masked(&hook));
         }
     }
 
@@ -199,6 +210,18 @@ mod tests {
         assert!(tools.env.contains(&format!("RUSTUP_HOME={}", under(".rustup").display())));
         assert_eq!(tools.path[..2], [under(".local/bin"), PathBuf::from("/usr/bin")]);
     }
+
+    #[test]
+    fn pip_does_not_fail_by_pyenvs_afterthought() {
+        let home = tempfile::tempdir().unwrap();
+        let hook = home.path().join(PYENV_REHASH);
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, "false").unwrap();
+        let tools = HomeTools::find_in(&Surroundings { home: Some(home.path()), variable: &|_| None });
+        let (shown, covered) = (Bind::read_only(&home.path().join(".pyenv")), Bind::masked(&hook));
+        assert_eq!(tools.binds, [shown, covered], "covered after the folder is shown");
+    }
+
     #[test]
     fn certificates_are_named_where_they_are_shown() {
         let home = tempfile::tempdir().unwrap();
