@@ -64,6 +64,13 @@ pub enum Event {
         /// An out-of-memory kill in it.
         oom: Option<OomRecord>,
     },
+    /// A step ran out of its container's memory; the container lives on.
+    OutOfMemory {
+        /// The container's name.
+        container: String,
+        /// Its limit, and the most that the step used.
+        oom: OomRecord,
+    },
     /// A record cannot be trusted.
     Distrust(String),
     /// Somebody wants the job stopped; `force` does not wait for cleanup.
@@ -149,6 +156,7 @@ impl Machine {
             Event::StepsSettled => self.settled(),
             Event::Terminated { coordinator: true, exit_code, .. } => self.coordinator_gone(exit_code),
             Event::Terminated { coordinator: false, container, oom, .. } => self.worker_gone(container, oom),
+            Event::OutOfMemory { container, oom } => self.worker_gone(container, Some(oom)),
             Event::Distrust(message) => self.distrust(message),
             Event::Cancel { force: true } => self.force_cancel(),
             Event::Cancel { force: false } => self.interrupted(Interrupt::Cancel),

@@ -94,6 +94,8 @@ pub struct StepRecord {
     pub ended: Option<Ended>,
     /// Its row is final, whatever comes.
     pub is_final: bool,
+    /// Where it runs.
+    pub container: ContainerName,
     /// Its log.
     pub log: StepLog,
     key: StepKey,
@@ -257,7 +259,8 @@ pub async fn begin_step<R: Runtime>(shared: &Shared<R>, step: NewStep) -> Result
     insert_step(shared, key.clone(), &step).await?;
     failpoint("after-step-row");
     let log = open_log(shared, &key).await?;
-    Ok(StepRecord { number, is_new: true, check: step.check, ended: None, is_final: false, log, key })
+    let (check, container) = (step.check, step.container);
+    Ok(StepRecord { number, is_new: true, check, ended: None, is_final: false, container, log, key })
 }
 
 /// A step from before a restart, its log cut to what is durable.
@@ -267,8 +270,9 @@ pub async fn reopen_step<R: Runtime>(shared: &Shared<R>, row: &StepRow) -> Resul
     if let Some(sha256) = row.sha256.as_deref().and_then(|hash| hash.try_into().ok()) {
         log.was_sealed(sha256);
     }
-    let is_final = row.finished_ms.is_some();
-    Ok(StepRecord { number: row.number, is_new: false, check: row.checked, ended: ended(row), is_final, log, key })
+    let (is_final, check) = (row.finished_ms.is_some(), row.checked);
+    let container = row.container.parse().unwrap_or_else(|_| ContainerName::worker(1));
+    Ok(StepRecord { number: row.number, is_new: false, check, ended: ended(row), is_final, container, log, key })
 }
 
 async fn open_log<R: Runtime>(shared: &Shared<R>, key: &StepKey) -> Result<StepLog, EngineError> {

@@ -23,7 +23,14 @@ Examples:
 #[command(name = "danube", version, after_help = AFTER, max_term_width = 110)]
 pub struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or a filter such as `danube_engine=debug`.
-    #[arg(long, env = "DANUBE_LOG", default_value = "warn", global = true, value_name = "FILTER", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "DANUBE_LOG",
+        default_value = "warn",
+        global = true,
+        value_name = "FILTER",
+        hide_env_values = true
+    )]
     pub log: String,
     /// How to log it.
     #[arg(long, env = "DANUBE_LOG_FORMAT", default_value = "pretty", global = true, value_name = "FORMAT")]

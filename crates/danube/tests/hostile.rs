@@ -33,7 +33,9 @@ const DEEDS: &[(&str, &str, &[&str])] = &[
 /// A script that does each deed and says how it went.
 fn script(deeds: &[(&str, &str, &[&str])]) -> String {
     let lines = deeds.iter().map(|(name, deed, _)| {
-        format!("if said=$( {{ {deed}; }} 2>&1 ); then echo \"DONE {name}: $said\"; else echo \"denied {name}: $said\"; fi")
+        format!(
+            "if said=$( {{ {deed}; }} 2>&1 ); then echo \"DONE {name}: $said\"; else echo \"denied {name}: $said\"; fi"
+        )
     });
     let lines: Vec<String> = lines.collect();
     lines.join("\n")
@@ -42,12 +44,17 @@ fn script(deeds: &[(&str, &str, &[&str])]) -> String {
 /// Runs the deeds in an image and checks every answer.
 fn all_denied(image: &str, arguments: &[&str], deeds: &[(&str, &str, &[&str])]) {
     let home = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
-    let project = Project::pipeline("import ctx_env\nstep.run(open('/workspace/deeds.sh').read(), name='deeds', env=ctx_env.ENV, errexit=False)");
+    let project = Project::pipeline(
+        "import ctx_env\nstep.run(open('/workspace/deeds.sh').read(), name='deeds', env=ctx_env.ENV, errexit=False)",
+    );
     project.write("deeds.sh", script(deeds));
     let env = format!("ENV = {{'CALLER_HOME': {home:?}, 'DATA': {:?}}}\n", project.data().to_string_lossy());
     project.write("ctx_env.py", env);
     let file = std::fs::read_to_string(project.dir().join("danubefile.py")).expect("read");
-    project.write("danubefile.py", file.replace("@pipeline(name=\"test\")", &format!("@pipeline(name='test', image={image:?})")));
+    project.write(
+        "danubefile.py",
+        file.replace("@pipeline(name=\"test\")", &format!("@pipeline(name='test', image={image:?})")),
+    );
     let ran = project.run(arguments).expect(0).never_says("DONE ");
     for (name, _, reasons) in deeds {
         let line = ran.stdout.lines().find(|line| line.contains(&format!("denied {name}:")));
@@ -165,7 +172,9 @@ attempt("vsock", lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM))
 fn two_runs_at_once_do_not_see_each_other() {
     let waits = Project::pipeline("step.run('touch ready; while ! [ -e stop ]; do sleep 0.05; done', name='waits')");
     let mut first = waits.start(&[]);
-    let look = Project::pipeline("step.run('ls /proc | grep -c \"^[0-9]\"; cat /proc/[0-9]*/cmdline | tr \"\\\\0\" \" \"', name='look')");
+    let look = Project::pipeline(
+        "step.run('ls /proc | grep -c \"^[0-9]\"; cat /proc/[0-9]*/cmdline | tr \"\\\\0\" \" \"', name='look')",
+    );
     look.run(&[]).expect(0).never_says("while ! [");
     let id = rustix::process::Pid::from_child(&first);
     rustix::process::kill_process(id, rustix::process::Signal::INT).expect("still running");

@@ -186,7 +186,11 @@ def build():
         }
         let ran = ran.expect(1);
         let message = ran.step(1)["message"].as_str().unwrap_or_default().to_owned();
-        assert!(message.contains("out of memory") && message.contains("memory="), "{}", ran.stdout);
+        assert!(
+            message.contains("worker ran out of memory: limit 64 MiB, peak ") && message.contains("memory="),
+            "{message}"
+        );
+        assert_eq!(ran.job()["reason"]["kind"], "oom", "{}", ran.stdout);
     }
 
     #[test]

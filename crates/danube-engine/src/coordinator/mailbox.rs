@@ -90,9 +90,11 @@ impl<H: Handler> Mailbox<H> {
         let id = StepId::from_bytes(request.call_id[..].try_into().map_err(|_| ())?);
         match request.of.ok_or(())? {
             Of::Call(line) => return self.called(id, &line),
-            Of::Answered(_) => {
-                self.calls.remove(&id).is_some().then(|| self.tell(move |handler| async move { handler.answered(id).await }))
-            }
+            Of::Answered(_) => self
+                .calls
+                .remove(&id)
+                .is_some()
+                .then(|| self.tell(move |handler| async move { handler.answered(id).await })),
             Of::Gone(_) => {
                 self.calls.contains_key(&id).then(|| self.tell(move |handler| async move { handler.gone(id).await }))
             }

@@ -7,8 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use danube_core::id::{ContainerName, StepId};
+use danube_core::job::oom_words;
 use danube_core::machine::Event;
-use danube_core::runtime::{ContainerSpec, Runtime};
+use danube_core::runtime::{ContainerSpec, OomRecord, Runtime};
 use danube_proto::limits::SCRIPT_BYTES;
 use danube_proto::mailbox::{CallError, ErrorCode, StepAnswer, StepCause, StepRun};
 use danube_proto::v1::signal_request::What;
@@ -132,7 +133,8 @@ async fn ended<R: Runtime>(
     end: End,
 ) -> Result<StepAnswer, CallError> {
     let (number, check, was_told) = (record.number, record.check, record.is_final);
-    let message = words(&end).map(|words| shared.mask(&words));
+    let out_of_memory = end.oom.then(|| note_oom(shared, &record, &end));
+    let message = out_of_memory.or_else(|| words(&end)).map(|words| shared.mask(&words));
     records::end_step(shared, record, &end, message.as_deref()).await.map_err(|error| failed(shared, error))?;
     shared.keep_unreleased(id, link.clone(), end.bytes);
     if !was_told {
@@ -221,11 +223,25 @@ fn cause(end: &End) -> StepCause {
     }
 }
 
+/// Tells the job's machine of a step that ran out of memory, and says so with the limit and the peak.
+fn note_oom<R: Runtime>(shared: &Shared<R>, record: &StepRecord, end: &End) -> String {
+    let container = record.container.to_string();
+    let limit = shared.resources(&record.container).memory_bytes;
+    let Some(limit_bytes) = limit else {
+        return format!(
+            "the machine ran out of memory while `{container}`, which has no limit, used it: set memory=, or use less"
+        );
+    };
+    let oom = OomRecord { limit_bytes, peak_bytes: Some(end.max_rss_bytes).filter(|peak| *peak > 0) };
+    let words = format!("{}: raise memory= in @pipeline or step.run, or use less", oom_words(&container, &oom));
+    let _ = shared.events.send(Event::OutOfMemory { container, oom });
+    words
+}
+
 /// What the exit code does not say.
 fn words(end: &End) -> Option<String> {
     use danube_proto::v1::EndCause as Cause;
     match end.cause() {
-        _ if end.oom => Some("out of memory: raise memory= in @pipeline or step.run, or use less".to_owned()),
         _ if !end.message.is_empty() => Some(end.message.clone()),
         Cause::Exited if end.signal != 0 => Some(format!("ended by signal {}", signal_name(end.signal))),
         Cause::Orphaned => Some("stopped: no engine asked for it for too long".to_owned()),

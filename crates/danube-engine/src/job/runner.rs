@@ -8,18 +8,18 @@ use bytes::Bytes;
 use danube_core::id::ContainerName;
 use danube_core::job::RunnerEnd;
 use danube_core::machine::Event;
-use danube_core::runtime::{GroupFailure, Runtime};
+use danube_core::runtime::{GroupFailure, Role, Runtime};
 use danube_proto::mailbox::runner_env;
 use danube_proto::v1::start_request::Command;
-use danube_proto::v1::{Argv, EndCause, PutFileHeader, PutTarget, StartRequest};
+use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, StartRequest};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
 use crate::EngineError;
-use crate::failpoint::failpoint;
 use crate::coordinator::{Coordinator, mailbox};
+use crate::failpoint::failpoint;
 use crate::records::{self, Ended, NewStep};
 use crate::shim::follow::FollowError;
 use crate::shim::link::Link;
@@ -107,6 +107,7 @@ pub fn end_of<R: Runtime>(shared: &Shared<R>, end: Ended) -> RunnerEnd {
 }
 
 async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequest) -> Result<(), FollowError> {
+    workers_answer(shared).await;
     put_context(shared, link).await?;
     link.call(|mut client| {
         let request = request.clone();
@@ -114,6 +115,17 @@ async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequ
     })
     .await?;
     Ok(())
+}
+
+/// The danubefile starts when every container that was known before the start is there: until then `/workspace` may
+/// still belong to nobody.
+async fn workers_answer<R: Runtime>(shared: &Shared<R>) {
+    for spec in shared.plan.group.containers.iter().filter(|spec| spec.role == Role::Worker) {
+        if let Some(link) = shared.link(&spec.name) {
+            // A worker that is gone is the business of its steps.
+            let _ = link.call(|mut client| async move { client.info(InfoRequest {}).await }).await;
+        }
+    }
 }
 
 async fn put_context<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<(), FollowError> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use danube_core::id::{ContainerName, StepId};
 use danube_core::machine::Event;
 use danube_core::mask::{MaskError, MaskSet, SecretValue};
-use danube_core::runtime::{ContainerSpec, Role, Runtime};
+use danube_core::runtime::{ContainerSpec, Resources, Role, Runtime};
 use danube_store::Store;
 use danube_store::containers::ContainerRow;
 use danube_store::steps::StepRow;
@@ -144,6 +144,12 @@ impl<R: Runtime> Shared<R> {
         Ok((shared, kept))
     }
 
+    /// A container's limits.
+    pub fn resources(&self, container: &ContainerName) -> Resources {
+        let planned = self.plan.group.containers.iter().find(|spec| spec.name == *container);
+        planned.map_or(self.plan.resources, |spec| spec.resources)
+    }
+
     /// Hides secrets in a short text.
     pub fn mask(&self, text: &str) -> String {
         self.masks.mask_text(text)
@@ -239,7 +245,11 @@ impl<R: Runtime> Shared<R> {
     /// Notes that the danubefile waits for a step, or no longer does.
     pub fn asked(&self, id: StepId, waits: bool) {
         let asked = &mut lock(&self.steps).asked;
-        if waits { asked.insert(id) } else { asked.remove(&id) };
+        if waits {
+            asked.insert(id)
+        } else {
+            asked.remove(&id)
+        };
     }
 
     /// Whether the danubefile waits for this step.

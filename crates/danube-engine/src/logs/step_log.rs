@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use danube_core::mask::{MaskSet, Masker};
-use danube_store::{Durability, Store};
 use danube_store::steps::{self, LogCommit, StepKey};
+use danube_store::{Durability, Store};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;

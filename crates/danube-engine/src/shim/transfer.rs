@@ -119,7 +119,10 @@ impl Fetch<'_> {
 pub async fn put(link: &Link, header: PutFileHeader, from: &File) -> Result<(), TransferError> {
     loop {
         let stat = StatTransferRequest { transfer_id: header.transfer_id.clone() };
-        let known = link.call(|mut client| { let stat = stat.clone(); async move { client.stat_transfer(stat).await } });
+        let known = link.call(|mut client| {
+            let stat = stat.clone();
+            async move { client.stat_transfer(stat).await }
+        });
         let known = known.await?;
         if known.complete {
             return Ok(());

@@ -116,7 +116,8 @@ fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, 
         (Some(file), _) => {
             let read = std::fs::read_to_string(file);
             let text = read.map_err(|error| {
-                CliError::config(format!("--egress {file}: {error}")).hint("record, deny, or a file with one name per line")
+                CliError::config(format!("--egress {file}: {error}"))
+                    .hint("record, deny, or a file with one name per line")
             })?;
             parse_rules(&text)
                 .map(enforce)
@@ -126,11 +127,7 @@ fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, 
 }
 
 /// Where each known image comes from. A path in the danubefile is relative to it, one that was typed to where it was.
-fn images(
-    arguments: &RunArgs,
-    dir: &Path,
-    danubefile: &Danubefile,
-) -> Result<BTreeMap<String, ImageSource>, CliError> {
+fn images(arguments: &RunArgs, dir: &Path, danubefile: &Danubefile) -> Result<BTreeMap<String, ImageSource>, CliError> {
     let here = std::env::current_dir().map_err(CliError::infra)?;
     let given = arguments.images.iter().map(|(name, text)| (name.clone(), absolute(ImageSource::parse(text), &here)));
     let mut images: BTreeMap<String, ImageSource> = given.collect();
@@ -158,13 +155,7 @@ fn absolute(source: ImageSource, base: &Path) -> ImageSource {
 
 impl Request {
     /// The job's plan, once its workspace is there.
-    pub fn plan(
-        &self,
-        run: &RunDir,
-        python: &Python,
-        snapshot: &Snapshot,
-        paths: &JobPaths,
-    ) -> Result<Plan, CliError> {
+    pub fn plan(&self, run: &RunDir, python: &Python, snapshot: &Snapshot, paths: &JobPaths) -> Result<Plan, CliError> {
         let (workers, images) = self.workers();
         let mut containers = vec![ContainerSpec {
             name: ContainerName::coordinator(),
@@ -190,12 +181,7 @@ impl Request {
         })
     }
 
-    fn group(
-        &self,
-        run: &RunDir,
-        snapshot: &Snapshot,
-        containers: Vec<ContainerSpec>,
-    ) -> Result<GroupSpec, CliError> {
+    fn group(&self, run: &RunDir, snapshot: &Snapshot, containers: Vec<ContainerSpec>) -> Result<GroupSpec, CliError> {
         Ok(GroupSpec {
             attempt: run.attempt(),
             nonce: hex::encode(random::<16>()?),
@@ -253,7 +239,8 @@ fn text(path: &Path) -> String {
 /// Bytes nobody can guess.
 pub fn random<const N: usize>() -> Result<[u8; N], CliError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| CliError::infra(format!("this machine gives no random bytes: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CliError::infra(format!("this machine gives no random bytes: {error}")))?;
     Ok(bytes)
 }
 

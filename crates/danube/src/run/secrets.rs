@@ -23,7 +23,8 @@ fn one(text: &str) -> Result<(String, String), CliError> {
         (_, Some(variable)) => from_environment(name, variable)?,
         _ if source.is_empty() && !text.contains('=') => from_environment(name, name)?,
         _ => {
-            let message = format!("the secret {name}: a value on the command line can be read by every user of this machine");
+            let message =
+                format!("the secret {name}: a value on the command line can be read by every user of this machine");
             return Err(CliError::config(message).hint(FORMS));
         }
     };
@@ -40,7 +41,9 @@ fn is_name(name: &str) -> bool {
 fn from_environment(name: &str, variable: &str) -> Result<String, CliError> {
     match std::env::var(variable) {
         Ok(value) => Ok(value),
-        Err(_) => Err(CliError::config(format!("the secret {name}: the environment has no text in {variable}")).hint(FORMS)),
+        Err(_) => {
+            Err(CliError::config(format!("the secret {name}: the environment has no text in {variable}")).hint(FORMS))
+        }
     }
 }
 
