@@ -12,8 +12,8 @@ use danube_proto::v1::{
     ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest, StatTransferReply, StatTransferRequest,
 };
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tokio_stream::Stream;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::attach::Attach;

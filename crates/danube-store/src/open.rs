@@ -57,12 +57,7 @@ fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the database under another name first, so that one that stands under its own name is always whole.
-async fn create(
-    dir: &Path,
-    path: &Path,
-    durability: Durability,
-    migrations: &Migrator,
-) -> Result<(), StoreError> {
+async fn create(dir: &Path, path: &Path, durability: Durability, migrations: &Migrator) -> Result<(), StoreError> {
     let draft = dir.join(format!("{DATABASE}.new"));
     for suffix in ["", "-wal", "-shm"] {
         remove(&PathBuf::from(format!("{}{suffix}", draft.display())))?;

@@ -143,7 +143,8 @@ async fn egress_told_again_is_written_once() {
     insert_job(&store, 1).await.unwrap();
     insert_attempt(&store, 1).await;
     for seq in [0, 1, 0, 1, 2] {
-        let event = EgressEvent { at_ms: 4, name: "pip.example".into(), port: Some(443), verdict: EgressVerdict::Allowed };
+        let event =
+            EgressEvent { at_ms: 4, name: "pip.example".into(), port: Some(443), verdict: EgressVerdict::Allowed };
         store
             .write(move |tx| Box::pin(async move { egress::append(tx, &attempt(1), seq, &event).await }))
             .await
