@@ -11,7 +11,7 @@ use super::{EgressError, EgressSockets, MAX_PORTS, RANGE, RANGE_BITS, RESOLVER, 
 /// Connections that may wait to be accepted, per port.
 const BACKLOG: i32 = 1024;
 
-/// Brings loopback up, makes 198.18.0.0/15 local, and opens the resolver's sockets and a listener per port.
+/// Brings loopback up, gives it an address, makes 198.18.0.0/15 local, and opens the resolver's sockets and a listener per port.
 ///
 /// Call it in the job's fresh network namespace, with the capabilities that its owner has over it. A socket stays
 /// in the namespace it was made in, so the monitor can serve these from outside.
@@ -25,6 +25,9 @@ pub fn prepare(ports: &[u16]) -> Result<EgressSockets, EgressError> {
     let step = |what| move |source| EgressError::Namespace { what, source };
     let routing = netlink::socket().map_err(step("open a routing socket"))?;
     netlink::loopback_up(&routing).map_err(step("bring loopback up"))?;
+    // A machine whose only IPv4 address is 127.0.0.1 counts as one without IPv4: asked for the families that it has
+    // (AI_ADDRCONFIG), the C library then finds no name at all.
+    netlink::local_address(&routing, RESOLVER.octets()).map_err(step("give loopback an address"))?;
     netlink::local_route(&routing, RANGE.octets(), RANGE_BITS).map_err(step("add a local route"))?;
     let resolver = SocketAddrV4::new(RESOLVER, 53);
     Ok(EgressSockets {

@@ -1,4 +1,4 @@
-//! The two requests to the kernel's routing socket that a job's namespace needs.
+//! The three requests to the kernel's routing socket that a job's namespace needs.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,11 +7,14 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 // linux/rtnetlink.h, linux/netlink.h. Loopback is the first interface of every namespace.
 const NEW_LINK: u16 = 16;
+const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
 const ERROR: u16 = 2;
 const REQUEST_ACK: u16 = 0x1 | 0x4;
 const REPLACE_CREATE: u16 = 0x100 | 0x400;
 const LOOPBACK: u32 = 1;
+const INET: u8 = 2;
+const SCOPE_HOST: u8 = 254;
 const UP: u32 = 1;
 const HEADER: usize = 16;
 
@@ -24,12 +27,19 @@ pub(super) fn loopback_up(socket: &OwnedFd) -> io::Result<()> {
     request(socket, NEW_LINK, REQUEST_ACK, &link)
 }
 
+/// Gives loopback an address, as `ip addr add ADDRESS/32 dev lo scope host` does.
+pub(super) fn local_address(socket: &OwnedFd, address: [u8; 4]) -> io::Result<()> {
+    let mut message = vec![INET, 32, 0, SCOPE_HOST];
+    message.extend_from_slice(&LOOPBACK.to_ne_bytes());
+    attribute(&mut message, 1, address); // IFA_ADDRESS
+    attribute(&mut message, 2, address); // IFA_LOCAL
+    request(socket, NEW_ADDRESS, REQUEST_ACK | REPLACE_CREATE, &message)
+}
+
 /// Makes a range of addresses local, as `ip route add local RANGE dev lo` does.
 pub(super) fn local_route(socket: &OwnedFd, range: [u8; 4], bits: u8) -> io::Result<()> {
-    const INET: u8 = 2;
     const TABLE_LOCAL: u8 = 255;
     const PROTOCOL_BOOT: u8 = 3;
-    const SCOPE_HOST: u8 = 254;
     const TYPE_LOCAL: u8 = 2;
     let mut route = vec![INET, bits, 0, 0, TABLE_LOCAL, PROTOCOL_BOOT, SCOPE_HOST, TYPE_LOCAL, 0, 0, 0, 0];
     attribute(&mut route, 1, range); // RTA_DST
