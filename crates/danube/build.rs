@@ -12,7 +12,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// What the shim is built from, relative to the workspace.
-const SHIM_SOURCES: [&str; 5] = ["crates/danube-shim", "crates/danube-proto", "crates/danube-core", "Cargo.toml", "Cargo.lock"];
+const SHIM_SOURCES: [&str; 5] =
+    ["crates/danube-shim", "crates/danube-proto", "crates/danube-core", "Cargo.toml", "Cargo.lock"];
 /// The SDK's package, relative to the workspace.
 const SDK: &str = "coordinator/src";
 
@@ -43,7 +44,16 @@ fn build_shim(root: &Path, out: &Path) -> Outcome<PathBuf> {
     let target_dir = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target folder")?.join("shim");
     let triple = env::var("TARGET")?;
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("CARGO is not set")?);
-    cargo.current_dir(root).args(["build", "--package", "danube-shim", "--bin", "danube-shim", "--profile", "shim", "--locked"]);
+    cargo.current_dir(root).args([
+        "build",
+        "--package",
+        "danube-shim",
+        "--bin",
+        "danube-shim",
+        "--profile",
+        "shim",
+        "--locked",
+    ]);
     cargo.args(["--target", &triple]).arg("--target-dir").arg(&target_dir);
     // With --target these flags are for the shim alone, not for its build scripts.
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS");
