@@ -139,7 +139,9 @@ async fn pid_one_ends_daemons_and_bombs() {
         other => return eprintln!("skipped: pid_max is not per namespace here: {other:?}"),
     }
     master.signal(&step.step_id, What::Stop(true)).await;
-    assert_eq!(master.follow(&step.step_id).await.end.cause(), EndCause::Stopped);
+    // The bomb's own shell gives up when it cannot fork any more, which may be before it is stopped.
+    let cause = master.follow(&step.step_id).await.end.cause();
+    assert!([EndCause::Stopped, EndCause::Exited].contains(&cause), "{cause:?}");
     assert_eq!(master.run(&sh("ls -d /proc/[0-9]* | wc -l")).await.text().trim().parse::<u32>().unwrap(), 4);
 }
 
