@@ -102,7 +102,8 @@ step.run('test \"$GREETING\" = mine', env={'GREETING': 'mine'}, image='oci:layou
 step.run('touch /workspace/mine', image='oci:layout')",
     );
     // Where ids are one, the image's user is the caller outside, and still itself inside.
-    let config = json!({ "Env": ["PATH=/bin", "GREETING=hello there", "WHO=1234"], "User": "app", "WorkingDir": "/tmp" });
+    let config =
+        json!({ "Env": ["PATH=/bin", "GREETING=hello there", "WHO=1234"], "User": "app", "WorkingDir": "/tmp" });
     Image::usual().oci(&project.dir().join("layout"), &config);
     project.run(&["--json"]).expect(0);
 }
