@@ -104,6 +104,15 @@ impl ContainerName {
         Self(if n <= 1 { "worker".to_owned() } else { format!("worker-{n}") })
     }
 
+    /// Which worker it is, counted from 1; the coordinator is none.
+    #[must_use]
+    pub fn worker_number(&self) -> Option<usize> {
+        match self.0.strip_prefix("worker")? {
+            "" => Some(1),
+            rest => rest.strip_prefix('-')?.parse().ok(),
+        }
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

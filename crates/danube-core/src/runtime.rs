@@ -1,8 +1,9 @@
 //! The one trait: a runtime makes a group of containers for an attempt, opens byte streams into them, and says
 //! what became of them. Everything else is the durable protocol (docs/protocol.md).
 
+use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -47,6 +48,29 @@ impl ImageSource {
         match text.strip_prefix("tar:") {
             Some(file) => Self::Tar(file.into()),
             None => Self::Reference(text.to_owned()),
+        }
+    }
+
+    /// The same image, with a relative path starting at this folder.
+    #[must_use]
+    pub fn based_on(self, base: &Path) -> Self {
+        match self {
+            Self::OciLayout { dir, tag } => Self::OciLayout { dir: base.join(dir), tag },
+            Self::Tar(file) => Self::Tar(base.join(file)),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for ImageSource {
+    /// As a user writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::OciLayout { dir, tag: None } => write!(f, "oci:{}", dir.display()),
+            Self::OciLayout { dir, tag: Some(tag) } => write!(f, "oci:{}:{tag}", dir.display()),
+            Self::Tar(file) => write!(f, "tar:{}", file.display()),
+            Self::Reference(name) => f.write_str(name),
         }
     }
 }
@@ -232,7 +256,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes the group. Idempotent by attempt: a second call finds the first one's group.
     fn create(&self, spec: &GroupSpec) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
-    /// Adds a container to a running group, for an image that was not known before the start.
+    /// Adds a container to a running group, for an image that was not known before the start. Returns when it runs.
+    /// Idempotent by name: asked again, also by another engine, it is the same container. One whose image cannot be
+    /// had is refused with [`GroupFailure::Image`], and the group goes on without it.
     fn add(
         &self,
         attempt: &AttemptId,
@@ -292,5 +318,17 @@ mod tests {
         assert_eq!(ImageSource::parse("oci:/a/b:1.2"), layout("/a/b", Some("1.2")));
         assert_eq!(ImageSource::parse("oci:/a:b/c"), layout("/a:b/c", None));
         assert_eq!(ImageSource::parse("rust:1.95"), ImageSource::Reference("rust:1.95".into()));
+        for text in ["host", "tar:/a/b.tar", "oci:/a/b", "oci:/a/b:1.2", "rust:1.95"] {
+            assert_eq!(ImageSource::parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_relative_path_starts_where_it_is_told() {
+        let based = |text: &str| ImageSource::parse(text).based_on(Path::new("/p")).to_string();
+        assert_eq!(
+            ["tar:a.tar", "tar:/a.tar", "oci:d:1", "rust:1"].map(based),
+            ["tar:/p/a.tar", "tar:/a.tar", "oci:/p/d:1", "rust:1"]
+        );
     }
 }

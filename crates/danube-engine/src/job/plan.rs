@@ -2,6 +2,7 @@
 //! data directory can go on with it; it holds no secret.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use danube_core::id::{ContainerName, StepId};
@@ -31,6 +32,9 @@ pub struct Plan {
     pub images: BTreeMap<String, ContainerName>,
     /// Where images come from that the danubefile may name at run time (`--image name=…`).
     pub sources: BTreeMap<String, ImageSource>,
+    /// The folder that relative paths of images computed at run time start at.
+    #[serde(default)]
+    pub base: PathBuf,
     /// Names of the secrets it was given; whoever goes on with it must give them again.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -53,6 +57,6 @@ impl Plan {
     /// Where an image that the danubefile names comes from.
     #[must_use]
     pub fn source(&self, image: &str) -> ImageSource {
-        self.sources.get(image).cloned().unwrap_or_else(|| ImageSource::parse(image))
+        self.sources.get(image).cloned().unwrap_or_else(|| ImageSource::parse(image).based_on(&self.base))
     }
 }

@@ -126,6 +126,7 @@ pub fn plan() -> Plan {
         default_image: "host".to_owned(),
         images: [("host".to_owned(), worker)].into(),
         sources: BTreeMap::new(),
+        base: std::path::PathBuf::new(),
         secrets: Vec::new(),
         resources: Resources::default(),
     }

@@ -129,11 +129,11 @@ fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, 
 /// Where each known image comes from. A path in the danubefile is relative to it, one that was typed to where it was.
 fn images(arguments: &RunArgs, dir: &Path, danubefile: &Danubefile) -> Result<BTreeMap<String, ImageSource>, CliError> {
     let here = std::env::current_dir().map_err(CliError::infra)?;
-    let given = arguments.images.iter().map(|(name, text)| (name.clone(), absolute(ImageSource::parse(text), &here)));
+    let given = arguments.images.iter().map(|(name, text)| (name.clone(), ImageSource::parse(text).based_on(&here)));
     let mut images: BTreeMap<String, ImageSource> = given.collect();
     for known in danubefile.known_images() {
         let name = if known.image.is_empty() { DEFAULT_IMAGE.to_owned() } else { known.image };
-        let parsed = absolute(ImageSource::parse(&name), dir);
+        let parsed = ImageSource::parse(&name).based_on(dir);
         images.entry(name).or_insert(parsed);
     }
     for (name, source) in &images {
@@ -143,14 +143,6 @@ fn images(arguments: &RunArgs, dir: &Path, danubefile: &Danubefile) -> Result<BT
         }
     }
     Ok(images)
-}
-
-fn absolute(source: ImageSource, base: &Path) -> ImageSource {
-    match source {
-        ImageSource::OciLayout { dir, tag } => ImageSource::OciLayout { dir: base.join(dir), tag },
-        ImageSource::Tar(file) => ImageSource::Tar(base.join(file)),
-        other => other,
-    }
 }
 
 impl Request {
@@ -176,6 +168,7 @@ impl Request {
             default_image: self.danubefile.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             images,
             sources: self.images.clone(),
+            base: self.dir.clone(),
             secrets: self.secrets.keys().cloned().collect(),
             resources: self.danubefile.resources,
         })
