@@ -23,6 +23,7 @@ use crate::group::cleanup;
 use crate::group::folder::{self, GroupFolder};
 use crate::group::follow::{self, Events, Monitor};
 use crate::group::objects;
+use crate::group::processes;
 use crate::group::record::{self, Assignment, Traces};
 use crate::ids::Tier;
 use crate::image_removal;
@@ -167,6 +168,7 @@ impl Sandbox {
             return Ok(());
         }
         stop_monitor(&folder).await?;
+        end_leftovers(&folder).await?;
         remove_cgroups(&folder).await?;
         if let Some(place) = &self.config.keep {
             self.hand_back(&folder, place).await?;
@@ -256,6 +258,21 @@ async fn stop_monitor(folder: &GroupFolder) -> Result<(), SandboxError> {
         }
     }
     Err(SandboxError::Machine(format!("the monitor of {} cannot be killed", folder.path().display())))
+}
+
+/// Ends what nothing held together when the monitor of a group without isolation was killed.
+async fn end_leftovers(folder: &GroupFolder) -> Result<(), SandboxError> {
+    let assignment = record::read::<Assignment>(&folder.spec())?;
+    if !assignment.is_some_and(|assignment| assignment.config.isolation == Isolation::None) {
+        return Ok(());
+    }
+    let cgroups = record::read::<Traces>(&folder.traces())?.map(|traces| traces.cgroups).unwrap_or_default();
+    let of = folder.clone();
+    let ended = tokio::task::spawn_blocking(move || processes::end(|| processes::leftovers(&of, &cgroups))).await;
+    match ended.map_err(io::Error::other).doing(|| "end a job's processes")? {
+        true => Ok(()),
+        false => Err(SandboxError::Machine(format!("processes of {} cannot be killed", folder.path().display()))),
+    }
 }
 
 /// A killed process leaves its cgroup a moment after it is gone, and nothing tells when.

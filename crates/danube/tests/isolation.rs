@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use support::Project;
 
 const NONE: [&str; 3] = ["--isolation", "none", "--json"];
@@ -99,6 +99,20 @@ fn a_killed_job_leaves_no_process_either() {
     run.signal(Signal::INT);
     run.end().expect(130);
     assert!(!fs::read(format!("/proc/{left}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep")), "{left} is left");
+}
+
+#[test]
+fn what_outlives_a_killed_monitor_is_ended_with_the_run() {
+    let project = Project::pipeline(
+        "step.run('setsid sh -c \"sleep 1000 & wait\" >/dev/null 2>&1 & echo $!; exec sleep 1000', name='long')",
+    );
+    let mut run = project.watch(&NONE[..2]);
+    let left = run.until(|event| event["type"] == "log")["text"].as_str().expect("a process").to_owned();
+    let group = project.groups().pop().expect("a group");
+    let monitor = fs::read_to_string(group.join("monitor.pid")).expect("its id").trim().parse().expect("a number");
+    kill_process(Pid::from_raw(monitor).expect("an id"), Signal::KILL).expect("it runs");
+    run.end().expect(3).because("infra");
+    assert!(!fs::read(format!("/proc/{left}/cmdline")).is_ok_and(|line| line.starts_with(b"sh")), "{left} is left");
 }
 
 #[test]

@@ -5,4 +5,5 @@ pub mod folder;
 pub mod follow;
 pub mod journal;
 pub mod objects;
+pub mod processes;
 pub mod record;

@@ -3,16 +3,16 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use danube_core::runtime::{ContainerSpec, Role, shim_env};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::WaitOptions;
 
 use super::cgroups::Cgroup;
 use super::container::{Openings, Process};
 use super::serve::Group;
 use crate::error::{Doing, SandboxError};
+use crate::group::processes;
 use crate::sys;
 
 /// What the shim calls its folders here (docs/shim.md).
@@ -23,9 +23,6 @@ const PRIVATE: &str = "DANUBE_SHIM_PRIVATE";
 const SOURCE: &str = "DANUBE_SOURCE";
 /// What steps get of the caller's environment: nothing that is known to hold secrets.
 const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR"];
-/// Rounds of KILL at the end, and the pause after each: nothing tells when a killed process is gone for good.
-const ROUNDS: u32 = 500;
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// Starts a container's shim as a child of this process.
 pub fn start(
@@ -76,6 +73,7 @@ fn env(group: &Group, spec: &ContainerSpec) -> Vec<(&'static str, OsString)> {
         (WORKSPACE, group.folder.workspace().into()),
         (DANUBE, folder.danube().into()),
         (PRIVATE, folder.private().into()),
+        (processes::MARKER, group.folder.path().into()),
     ];
     if is_coordinator {
         env.push((shim_env::MAILBOX, folder.danube().join("mailbox.sock").into()));
@@ -107,42 +105,13 @@ pub fn adopt_orphans() -> Result<(), SandboxError> {
 
 /// Kills whatever descends from this process, once its last container has ended.
 pub fn end_orphans() {
-    for _ in 0..ROUNDS {
+    let left = || {
         while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-        let left = descendants(rustix::process::getpid());
-        if left.is_empty() {
-            return;
-        }
-        // Stopped first, so that none forks while the others are killed.
-        for signal in [Signal::STOP, Signal::KILL] {
-            for pid in &left {
-                // It may just have ended.
-                let _ = rustix::process::kill_process(*pid, signal);
-            }
-        }
-        std::thread::sleep(PAUSE);
+        processes::descendants(rustix::process::getpid())
+    };
+    if !processes::end(left) {
+        eprintln!("monitor: processes of the job cannot be killed");
     }
-    eprintln!("monitor: processes of the job cannot be killed");
-}
-
-fn descendants(of: Pid) -> Vec<Pid> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let all: Vec<(Pid, Pid)> = entries.filter_map(|entry| process(&entry.path())).collect();
-    let mut found = vec![of];
-    let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        found.extend(all.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
-        at += 1;
-    }
-    found.split_off(1)
-}
-
-/// A process and its parent. The program's name, in parentheses, may hold anything.
-fn process(dir: &Path) -> Option<(Pid, Pid)> {
-    let pid = Pid::from_raw(dir.file_name()?.to_str()?.parse().ok()?)?;
-    let stat = std::fs::read(dir.join("stat")).ok()?;
-    let (_, rest) = std::str::from_utf8(stat.rsplit(|byte| *byte == b')').next()?).ok()?.trim().split_once(' ')?;
-    Some((pid, Pid::from_raw(rest.split(' ').next()?.parse().ok()?)?))
 }
 
 #[cfg(test)]
@@ -157,20 +126,5 @@ mod tests {
             assert!(!is_passed(name, value), "{name}");
         }
         assert!(is_passed("PATH", "/bin") && is_passed("HTTPS_PROXY", "http://proxy:3128"));
-    }
-
-    #[test]
-    fn what_descends_from_a_process_is_found() {
-        let mut child = Command::new("sh").args(["-c", "sleep 1000 & wait"]).spawn().unwrap();
-        let own = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        let found = loop {
-            let found = descendants(own);
-            if !found.is_empty() {
-                break found;
-            }
-        };
-        assert!(descendants(rustix::process::getpid()).contains(&found[0]));
-        rustix::process::kill_process(found[0], Signal::KILL).unwrap();
-        child.wait().unwrap();
     }
 }
