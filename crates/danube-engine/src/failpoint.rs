@@ -14,7 +14,7 @@ pub fn failpoint(name: &str) {
 pub fn failpoint(_name: &str) {}
 
 /// Every point, in the order in which a job passes them.
-pub const FAILPOINTS: [&str; 13] = [
+pub const FAILPOINTS: [&str; 15] = [
     "job-scheduling",
     "group-created",
     "job-running",
@@ -25,6 +25,8 @@ pub const FAILPOINTS: [&str; 13] = [
     "step-output",
     "before-step-end",
     "after-step-end",
+    "container-written",
+    "container-added",
     "before-verdict",
     "after-verdict",
     "group-deleted",

@@ -23,8 +23,14 @@ step.parallel(
 value = step.run('echo four >> marks; echo captured', name='captured', capture=True).stdout
 assert value == 'captured\n', repr(value)
 print('the danubefile says', value.strip())
+step.run('echo five >> marks', name='added', image='com' + 'puted')
 step.run('sort marks', name='marks')
 "#;
+
+/// The image that [`BODY`] computes, so that its container is added while the job runs.
+const COMPUTED: [&str; 2] = ["--image", "computed=host"];
+/// `danube run` for [`BODY`].
+const RUN: [&str; 3] = ["--json", COMPUTED[0], COMPUTED[1]];
 
 /// What of a finished run must not depend on what happened to its engine.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,12 +82,12 @@ fn killed_at(project: &Project, failpoint: &str, arguments: &[&str]) {
 #[test]
 fn killed_at_each_point_the_job_goes_on_as_if_nothing_had_been() {
     let undisturbed = Project::pipeline(BODY);
-    let wanted = whole(&undisturbed, &undisturbed.run(&["--json"]).expect(0));
-    assert_eq!(wanted.steps["marks"].log, b"four\none\nthree\ntwo\n");
+    let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
+    assert_eq!(wanted.steps["marks"].log, b"five\nfour\none\nthree\ntwo\n");
     for failpoint in FAILPOINTS {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);
-        killed_at(&project, failpoint, &[]);
+        killed_at(&project, failpoint, &COMPUTED);
         let ran = resumed(&project).expect(0);
         assert_eq!(whole(&project, &ran), wanted, "{failpoint}");
         assert_eq!(ran.job()["status"], "success", "{failpoint}");
@@ -114,7 +120,7 @@ fn killed_after(mut run: Watched, events: u64) -> bool {
 #[test]
 fn killed_at_any_instant_and_while_going_on_the_job_is_whole() {
     let undisturbed = Project::pipeline(BODY);
-    let wanted = whole(&undisturbed, &undisturbed.run(&["--json"]).expect(0));
+    let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
     let mut random = Random(seed());
     for round in 0..10 {
         let project = Project::pipeline(BODY);
@@ -122,7 +128,7 @@ fn killed_at_any_instant_and_while_going_on_the_job_is_whole() {
         let mut some = || 1 + random.next() % (1 << (random.next() % 15));
         let (first, second) = (some(), some());
         eprintln!("round {round}: killed after {first} events, then after {second}");
-        if !killed_after(project.watch(&[]), first) {
+        if !killed_after(project.watch(&COMPUTED), first) {
             continue;
         }
         killed_after(project.watch(&["--resume"]), second);

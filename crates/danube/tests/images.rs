@@ -72,7 +72,6 @@ fn an_image_may_be_computed_when_the_danubefile_runs() {
 }
 
 #[test]
-#[ignore = "known: it starts at the folder that danube was started in (Plan::source has no base)"]
 fn a_computed_image_s_relative_path_starts_at_the_danubefile() {
     let project = boxed("step.run('true', image='tar:' + 'box.tar')");
     project.run(&["--json"]).expect(0);
@@ -112,10 +111,11 @@ step.run('touch /workspace/mine', image='oci:layout')",
 fn what_is_wrong_with_an_image_is_told_before_any_step() {
     let project = Project::pipeline("step.run('true', image='oci:layout')");
     let layout = project.dir().join("layout");
+    let named = format!("`oci:{}`", layout.display());
     let refused = |words: &str| {
         let ran = project.run(&["--json"]).expect(2).because("image_pull");
         let message = ran.job()["reason"]["message"].as_str().expect("a message").to_owned();
-        assert!(message.contains(words), "{words}: {message}");
+        assert!(message.contains(words) && message.contains(&named), "{words}: {message}");
         assert_eq!(ran.names().len(), 0);
     };
     refused("layout");
@@ -139,15 +139,29 @@ fn a_file_that_is_no_image_is_told_so() {
 }
 
 #[test]
-#[ignore = "known: the monitor fails the whole group when an added container's image cannot be had"]
 fn a_computed_image_that_cannot_be_had_is_an_exception_of_the_danubefile() {
-    let project = Project::pipeline(
-        "try:
+    let project = boxed(
+        "import shutil
+try:
     step.run('true', image='tar:' + 'nowhere.tar')
 except ImageUnavailable as error:
     print('caught', error)
-step.run('true')",
+def fails():
+    try:
+        step.run('true', image='tar:' + 'text')
+    except ImageUnavailable as error:
+        return str(error)
+said = step.parallel(fails, fails)
+assert all('`tar:text`' in words for words in said), said
+for n in range(9):
+    try:
+        step.run('true', image=f'tar:nowhere{n}.tar')
+    except ImageUnavailable as error:
+        assert 'ninth' not in str(error), error
+step.run('echo works', image='tar:' + 'box.tar')",
     );
+    project.write("text", "no archive");
     let ran = project.run(&["--json"]).expect(0);
     assert!(ran.lines(0, None).concat().contains("nowhere.tar"), "{}", ran.stdout);
+    assert_eq!(ran.lines(1, None), ["works"]);
 }

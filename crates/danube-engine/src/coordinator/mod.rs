@@ -8,11 +8,14 @@ use danube_proto::mailbox::{Answer, Call, CallError, CallLine, ErrorCode, ReplyL
 use danube_proto::v1::signal_request::What;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use container::adopt as adopt_container;
+
 use crate::EngineError;
 use crate::job::effects::signal;
 use crate::job::shared::{Closed, Shared};
 use crate::shim::follow::release;
 
+mod container;
 pub mod mailbox;
 mod request;
 mod step;
@@ -99,6 +102,10 @@ fn secret<'a, R>(shared: &'a Shared<R>, name: &str) -> Result<&'a str, CallError
         let message = format!("the job has no secret `{name}`. With `danube run`, pass it: --secret {name}");
         CallError { code: ErrorCode::SecretNotFound, message }
     })
+}
+
+fn infra(error: impl std::fmt::Display) -> CallError {
+    CallError { code: ErrorCode::Infra, message: error.to_string() }
 }
 
 fn invalid(message: String) -> CallError {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use danube_core::id::{ContainerName, StepId};
 use danube_core::job::oom_words;
 use danube_core::machine::Event;
-use danube_core::runtime::{ContainerSpec, OomRecord, Runtime};
+use danube_core::runtime::{OomRecord, Runtime};
 use danube_proto::limits::SCRIPT_BYTES;
 use danube_proto::mailbox::{CallError, ErrorCode, StepAnswer, StepCause, StepRun};
 use danube_proto::v1::signal_request::What;
@@ -18,13 +18,14 @@ use danube_store::steps::StepRow;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::Code;
 
+use super::container;
 use super::request::{self, Program};
-use super::{invalid, refused};
+use super::{infra, invalid, refused};
 use crate::EngineError;
 use crate::failpoint::failpoint;
-use crate::job::effects::{link, signal};
+use crate::job::effects::signal;
 use crate::job::progress::{Progress, StepEnded, StepStarted};
-use crate::job::shared::{NoContainer, Shared};
+use crate::job::shared::Shared;
 use crate::records::{self, NewStep, StepRecord};
 use crate::shim::follow::{FollowError, follow};
 use crate::shim::link::{CallFailed, Gone, Link};
@@ -38,7 +39,7 @@ where
 {
     let program = request::check(&run)?;
     let image = run.image.clone().unwrap_or_else(|| shared.plan.default_image.clone());
-    let (container, link) = container(shared, &image).await?;
+    let (container, link) = container::of_image(shared, &image).await?;
     if let Some(closed) = shared.closed() {
         return Err(refused(closed));
     }
@@ -76,7 +77,10 @@ fn started<R: Runtime>(shared: &Shared<R>, run: &StepRun, image: &str, record: &
 pub async fn adopt<R: Runtime>(shared: &Shared<R>, row: &StepRow) -> Result<(), EngineError> {
     let mut record = records::reopen_step(shared, row).await?;
     shared.observer.tell(Progress::StepStarted(StepStarted::again(row, record.log.tail())));
-    let found = row.container.parse().ok().and_then(|name| shared.link(&name)).zip(row.step_id.parse().ok());
+    let found = match row.container.parse() {
+        Ok(name) => shared.link_when_there(&name).await.zip(row.step_id.parse().ok()),
+        Err(_) => None,
+    };
     let Some((link, id)) = found else { return records::lose_step(shared, record, "its container is gone").await };
     signal(link.clone(), id, What::Stop(true)).await?;
     match follow(&link, id, &mut record.log, &shared.room).await {
@@ -318,52 +322,10 @@ async fn move_script<R: Runtime>(
     transfer::put(worker, header, &file).await.map_err(failed)
 }
 
-/// The container for an image; one whose image was computed at run time is added now.
-async fn container<R>(shared: &Arc<Shared<R>>, image: &str) -> Result<(ContainerName, Link), CallError>
-where
-    R: Runtime,
-    R::Stream: AsyncRead + AsyncWrite,
-{
-    match shared.container(image) {
-        Ok(name) => {
-            let link = shared.link_when_there(&name).await;
-            link.map(|link| (name, link)).ok_or_else(|| infra("its container is gone"))
-        }
-        Err(NoContainer::Make(spec)) => add(shared, image, *spec).await,
-        Err(NoContainer::Full) => Err(CallError {
-            code: ErrorCode::ImageUnavailable,
-            message: format!(
-                "`{image}` is the ninth image that was computed at run time: name it in @pipeline(images=[…]), so that \
-                 it starts with the job"
-            ),
-        }),
-    }
-}
-
-async fn add<R>(shared: &Arc<Shared<R>>, image: &str, spec: ContainerSpec) -> Result<(ContainerName, Link), CallError>
-where
-    R: Runtime,
-    R::Stream: AsyncRead + AsyncWrite,
-{
-    let attempt = &shared.plan.group.attempt;
-    if let Err(error) = shared.services.runtime.add(attempt, &spec).await {
-        shared.forget_container(image);
-        return Err(CallError { code: ErrorCode::ImageUnavailable, message: format!("`{image}`: {error}") });
-    }
-    records::container_added(shared, image, &spec).await.map_err(infra)?;
-    link(shared, spec.name.clone());
-    let link = shared.link(&spec.name).ok_or_else(|| infra("its container is gone"))?;
-    Ok((spec.name, link))
-}
-
 /// This engine failed, not the step: the verdict will know, whatever the danubefile makes of it.
 fn failed<R: Runtime>(shared: &Shared<R>, error: EngineError) -> CallError {
     let _ = shared.events.send(Event::Distrust(error.to_string()));
     infra(error)
-}
-
-fn infra(error: impl std::fmt::Display) -> CallError {
-    CallError { code: ErrorCode::Infra, message: error.to_string() }
 }
 
 fn unreachable_worker<R: Runtime>(shared: &Shared<R>, error: CallFailed) -> CallError {

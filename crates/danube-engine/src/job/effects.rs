@@ -25,6 +25,7 @@ use super::progress::Progress;
 use super::runner;
 use super::shared::{Closed, Keeper, Shared};
 use crate::EngineError;
+use crate::coordinator;
 use crate::failpoint::failpoint;
 use crate::records::{self, Before};
 use crate::shim::link::Link;
@@ -120,8 +121,10 @@ where
                 return Ok(());
             }
             failpoint("group-created");
-            let planned = shared.plan.group.containers.iter().map(|spec| spec.name.clone());
-            planned.chain(shared.added_containers()).for_each(|name| link(&shared, name));
+            shared.plan.group.containers.iter().for_each(|spec| link(&shared, spec.name.clone()));
+            for (image, spec) in shared.added_containers() {
+                shared.keep(Box::pin(coordinator::adopt_container(shared.clone(), image, spec)));
+            }
             let _ = shared.events.send(Event::GroupReady);
             // Before the runtime tells of a container that ended: after this record its end is the expected one.
             if let Some(end) = runner {
@@ -158,7 +161,7 @@ where
         self.shared.close(Closed::Ended);
         self.signal_steps(&What::Stop(true));
         self.spawn(|shared| async move {
-            crate::coordinator::adopt_orphans(&shared).await?;
+            coordinator::adopt_orphans(&shared).await?;
             shared.settled().await;
             let _ = shared.events.send(Event::StepsSettled);
             Ok(())

@@ -86,7 +86,9 @@ struct Steps {
 struct Links {
     by_container: HashMap<ContainerName, Link>,
     by_image: BTreeMap<String, ContainerName>,
-    computed: usize,
+    /// The highest number that a worker's name was given. A name is never given again, also when its container could
+    /// not be made: the runtime remembers it.
+    named: usize,
 }
 
 /// Why new steps are refused.
@@ -124,7 +126,8 @@ impl<R: Runtime> Shared<R> {
     ) -> Result<(Self, mpsc::UnboundedReceiver<Keeper>), MaskError> {
         let values: Vec<SecretValue> =
             secrets.iter().map(|(name, value)| SecretValue::new(name.clone(), value.clone().into_bytes())).collect();
-        let links = Links { by_image: plan.images.clone(), ..Links::default() };
+        let named = plan.group.containers.iter().filter_map(|spec| spec.name.worker_number()).max().unwrap_or(0);
+        let links = Links { by_image: plan.images.clone(), named, ..Links::default() };
         let (keepers, kept) = mpsc::unbounded_channel();
         let shared = Self {
             services,
@@ -165,9 +168,14 @@ impl<R: Runtime> Shared<R> {
         }
     }
 
+    /// Has the job's own task set run something.
+    pub fn keep(&self, keeper: Keeper) {
+        let _ = self.keepers.send(keeper);
+    }
+
     /// Keeps a container's link, and whatever keeps that.
     pub fn keep_link(&self, container: ContainerName, link: Link, keeper: Keeper) {
-        let _ = self.keepers.send(keeper);
+        self.keep(keeper);
         self.links.send_modify(|links| drop(links.by_container.insert(container, link)));
     }
 
@@ -193,20 +201,18 @@ impl<R: Runtime> Shared<R> {
     /// The container for an image, or what is to be made. A place that was handed out is taken until it is given back.
     pub fn container(&self, image: &str) -> Result<ContainerName, NoContainer> {
         let mut answer = Err(NoContainer::Full);
-        let workers = self.plan.group.containers.iter().filter(|c| c.role == Role::Worker).count();
         self.links.send_if_modified(|links| {
             if let Some(container) = links.by_image.get(image) {
                 answer = Ok(container.clone());
                 return false;
             }
-            if links.computed >= COMPUTED_IMAGES {
+            if links.by_image.values().filter(|name| !self.is_planned(name)).count() >= COMPUTED_IMAGES {
                 return false;
             }
-            links.computed += 1;
-            let name = ContainerName::worker(workers + links.computed);
+            links.named += 1;
+            let name = ContainerName::worker(links.named);
             links.by_image.insert(image.to_owned(), name.clone());
-            let (image, resources) = (self.plan.source(image), self.plan.resources);
-            answer = Err(NoContainer::Make(Box::new(ContainerSpec { name, role: Role::Worker, image, resources })));
+            answer = Err(NoContainer::Make(Box::new(self.added(image, name))));
             true
         });
         answer
@@ -284,33 +290,38 @@ impl<R: Runtime> Shared<R> {
         let mut steps = lock(&self.steps);
         steps.last = known.values().map(|step| step.row.number).max().unwrap_or(0);
         steps.known = known;
+        let names = containers.iter().filter_map(|row| Some((row.name.parse::<ContainerName>().ok()?, &row.image)));
+        let mut added: Vec<_> = names.filter(|(name, _)| !self.is_planned(name)).collect();
+        // An image is asked for again only when it could not be had before: the last one counts.
+        added.sort_by_key(|(name, _)| name.worker_number());
         self.links.send_modify(|links| {
-            for row in containers.iter().filter(|row| !self.is_planned(&row.name)) {
-                if let Ok(name) = row.name.parse() {
-                    links.by_image.insert(row.image.clone(), name);
-                    links.computed += 1;
-                }
+            for (name, image) in added {
+                links.named = links.named.max(name.worker_number().unwrap_or(0));
+                links.by_image.insert(image.clone(), name);
             }
         });
     }
 
-    fn is_planned(&self, container: &str) -> bool {
-        self.plan.group.containers.iter().any(|spec| spec.name.as_str() == container)
+    fn is_planned(&self, container: &ContainerName) -> bool {
+        self.plan.group.containers.iter().any(|spec| spec.name == *container)
     }
 
-    /// Containers that were added at run time.
-    pub fn added_containers(&self) -> Vec<ContainerName> {
+    /// What is to be made for an image that was computed at run time.
+    fn added(&self, image: &str, name: ContainerName) -> ContainerSpec {
+        let (image, resources) = (self.plan.source(image), self.plan.resources);
+        ContainerSpec { name, role: Role::Worker, image, resources }
+    }
+
+    /// Containers that were added at run time, each with the image as the danubefile names it.
+    pub fn added_containers(&self) -> Vec<(String, ContainerSpec)> {
         let links = self.links.borrow();
-        links.by_image.values().filter(|name| !self.is_planned(name.as_str())).cloned().collect()
+        let added = links.by_image.iter().filter(|(_, name)| !self.is_planned(name));
+        added.map(|(image, name)| (image.clone(), self.added(image, name.clone()))).collect()
     }
 
-    /// Gives a place back whose container could not be made.
+    /// Gives a place back whose container could not be made. Its name stays taken.
     pub fn forget_container(&self, image: &str) {
-        self.links.send_modify(|links| {
-            if links.by_image.remove(image).is_some() {
-                links.computed = links.computed.saturating_sub(1);
-            }
-        });
+        self.links.send_modify(|links| drop(links.by_image.remove(image)));
     }
 
     /// A step from before a restart whose call is delivered again.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::asked::{Made, Refusal};
 use crate::error::{Doing, SandboxError};
 use crate::group::folder::GroupFolder;
 
@@ -19,8 +20,8 @@ const LONGEST: u64 = 64 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    /// It is being made; its socket is there.
-    Begun,
+    /// It runs.
+    Runs,
     /// It cannot be made.
     Refused(GroupFailure, String),
 }
@@ -57,11 +58,11 @@ impl Control {
 }
 
 impl Request {
-    /// Answers it.
-    pub async fn answer(mut self, began: Result<(), SandboxError>) {
-        let answer = match began {
-            Ok(()) => Answer::Begun,
-            Err(error) => Answer::Refused(error.kind(), error.to_string()),
+    /// Answers it as soon as it is known what became of the container.
+    pub async fn answer(mut self, made: Made) {
+        let answer = match made.outcome().await {
+            Ok(()) => Answer::Runs,
+            Err(Refusal { kind, message }) => Answer::Refused(kind, message),
         };
         let line = serde_json::to_vec(&answer).unwrap_or_default();
         // An engine that has gone away asks again.
@@ -81,8 +82,12 @@ pub async fn ask_to_add(folder: &GroupFolder, spec: &ContainerSpec) -> Result<()
     stream.write_all(&line).await.doing(said)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.doing(said)?;
+    // A monitor that died on the way has not answered; who watches the group is told why.
+    if answer.is_empty() {
+        return Err(not_running());
+    }
     match serde_json::from_slice(&answer).doing(said)? {
-        Answer::Begun => Ok(()),
+        Answer::Runs => Ok(()),
         Answer::Refused(GroupFailure::Image, words) => Err(SandboxError::Image(words)),
         Answer::Refused(GroupFailure::Config, words) => Err(SandboxError::Config(words)),
         Answer::Refused(_, words) => Err(SandboxError::Reported(words)),

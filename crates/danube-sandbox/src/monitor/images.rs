@@ -25,12 +25,15 @@ pub struct Ready {
 
 /// Finds the container's image, unpacks it if that has not been done yet, and reads its settings.
 pub async fn ready(group: &Arc<Group>, spec: &ContainerSpec) -> Result<Ready, SandboxError> {
+    let image = spec.image.to_string();
     let (group, spec, handle) = (group.clone(), spec.clone(), Handle::current());
     let found = tokio::task::spawn_blocking(move || find(&group, &spec, handle)).await;
-    match found {
-        Ok(ready) => ready.map_err(|error| SandboxError::Image(error.to_string())),
-        Err(panic) => Err(SandboxError::Image(format!("unpacking failed: {panic}"))),
-    }
+    let words = match found {
+        Ok(Ok(ready)) => return Ok(ready),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.to_string(),
+    };
+    Err(SandboxError::Image(format!("the image `{image}` cannot be used: {words}")))
 }
 
 fn find(group: &Arc<Group>, spec: &ContainerSpec, handle: Handle) -> Result<Ready, ImageError> {

@@ -12,6 +12,7 @@ use crate::ids::{DEFAULT_BASE, Ids};
 use crate::keeper::Setup;
 use crate::keeper::wire::Order;
 
+mod asked;
 mod cgroups;
 mod container;
 mod control;

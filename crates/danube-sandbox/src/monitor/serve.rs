@@ -11,9 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
+use super::asked::{Asked, Report};
 use super::cgroups::{Cgroup, Cgroups};
 use super::container::{self, Openings, Process};
-use super::control::Control;
+use super::control::{Control, Request};
 use super::images;
 use super::keeper::{Keeper, Started};
 use super::plain;
@@ -64,12 +65,13 @@ pub async fn run(
     let control = Control::open(&group.folder)?;
     let mut running = JoinSet::new();
     // Every socket is there before the first event, which is what `create` waits for.
-    let specs = group.assignment.spec.containers.clone();
+    let specs = &group.assignment.spec.containers;
     let openings = specs.iter().map(|spec| group.open_door(spec)).collect::<Result<Vec<_>, _>>()?;
-    for (spec, openings) in specs.into_iter().zip(openings) {
-        group.clone().begin(spec, openings, &mut running);
+    let mut asked = Asked::default();
+    for (spec, openings) in specs.iter().zip(openings) {
+        asked.ask(spec, |spec, report| group.clone().begin(spec, openings, report, &mut running));
     }
-    let states = group.watch_over(running, control).await;
+    let states = group.watch_over(running, asked, control).await;
     if group.keeper.is_none() {
         plain::end_orphans();
     }
@@ -147,22 +149,31 @@ impl Group {
     }
 
     /// Makes the container itself in a task of its own.
-    fn begin(self: Arc<Self>, spec: ContainerSpec, openings: Openings, running: &mut JoinSet<Ended>) {
+    fn begin(self: Arc<Self>, spec: ContainerSpec, openings: Openings, report: Report, running: &mut JoinSet<Ended>) {
         self.tell_waiting(&spec.name, "starting");
         running.spawn(async move {
             let name = spec.name.clone();
-            let ended = self.live(spec, openings).await;
+            let ended = self.live(spec, openings, &report).await;
+            if let Err(error) = &ended {
+                report.failed(error);
+            }
             container::close_door(&self.folder.container(&name));
             (name, ended)
         });
     }
 
     /// One container from its launch to its end.
-    async fn live(self: &Arc<Self>, spec: ContainerSpec, openings: Openings) -> Result<ContainerState, SandboxError> {
+    async fn live(
+        self: &Arc<Self>,
+        spec: ContainerSpec,
+        openings: Openings,
+        report: &Report,
+    ) -> Result<ContainerState, SandboxError> {
         let name = spec.name.clone();
         let cgroup = self.cgroup(&spec);
         let process = self.launch(spec, openings, cgroup.as_ref()).await?;
         self.tell_state(&name, ContainerState::Running);
+        report.runs();
         let mut stopping = self.stopping.subscribe();
         let ended = process.ended(cgroup.as_ref());
         tokio::pin!(ended);
@@ -186,6 +197,10 @@ impl Group {
                 None
             }
         }
+    }
+
+    fn is_planned(&self, container: &ContainerName) -> bool {
+        self.assignment.spec.containers.iter().any(|spec| spec.name == *container)
     }
 
     fn planner(&self) -> Planner<'_> {
@@ -246,6 +261,7 @@ impl Group {
     async fn watch_over(
         self: &Arc<Self>,
         mut running: JoinSet<Ended>,
+        mut asked: Asked,
         control: Control,
     ) -> Result<BTreeMap<ContainerName, ContainerState>, SandboxError> {
         let mut states = BTreeMap::new();
@@ -256,23 +272,33 @@ impl Group {
                     None => return Ok(states),
                     Some(ended) => self.note(ended, &mut states),
                 },
-                request = control.next() => {
-                    let door = self.open_door(&request.spec);
-                    let door = door.map(|door| self.clone().begin(request.spec.clone(), door, &mut running));
-                    request.answer(door).await;
-                }
+                request = control.next() => self.take(request, &mut asked, &mut running),
                 _ = stop.recv() => { self.stopping.send_replace(true); }
             }
         }
     }
 
-    /// A container that could not be made fails the group as a whole: its steps could not run.
+    /// Makes another container, or finds the one that was asked for before. Answers when it runs.
+    fn take(self: &Arc<Self>, request: Request, asked: &mut Asked, running: &mut JoinSet<Ended>) {
+        let made = asked.ask(&request.spec, |spec, report| match self.open_door(&spec) {
+            Ok(openings) => self.clone().begin(spec, openings, report, running),
+            Err(error) => report.failed(&error),
+        });
+        tokio::spawn(request.answer(made));
+    }
+
+    /// A container that could not be made fails the group as a whole: its steps could not run. Except
+    /// one that was added: that its image cannot be had is the matter of the step that asked for it, and that was told.
     fn note(&self, ended: Result<Ended, tokio::task::JoinError>, states: &mut BTreeMap<ContainerName, ContainerState>) {
         let failure = match ended {
             Ok((name, Ok(state))) => {
                 states.insert(name, state);
                 return;
             }
+            Ok((name, Err(SandboxError::Image(words)))) if !self.is_planned(&name) => {
+                return eprintln!("monitor: container {name}: {words}");
+            }
+            Ok((_, Err(SandboxError::Image(words)))) => (GroupFailure::Image, words),
             Ok((name, Err(error))) => (error.kind(), format!("container {name}: {error}")),
             Err(panic) => (GroupFailure::Infra, format!("the monitor failed: {panic}")),
         };

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use danube_core::id::AttemptId;
 use danube_core::runtime::{
-    ContainerState, GroupEvent, GroupFailure, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace,
+    ContainerSpec, ContainerState, GroupEvent, GroupFailure, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace,
 };
 use rustix::process::{Pid, Signal};
 
@@ -27,6 +27,7 @@ const STORIES: &[Story] = &[
     ("an_image_is_unpacked_once_and_never_written", an_image_is_unpacked_once_and_never_written),
     ("a_reference_says_what_to_do", a_reference_says_what_to_do),
     ("a_container_is_added_later", a_container_is_added_later),
+    ("an_added_container_that_cannot_be_made_harms_no_other", an_added_container_that_cannot_be_made_harms_no_other),
     ("the_machine_is_told_as_it_is", the_machine_is_told_as_it_is),
     ("a_job_costs_little_memory", a_job_costs_little_memory),
     ("without_isolation_an_image_is_refused_with_a_word", without_isolation_an_image_is_refused_with_a_word),
@@ -332,9 +333,31 @@ fn a_container_is_added_later(runtime: &tokio::runtime::Runtime) {
         let said =
             world.run(&spec, "worker-2", "step", "cat /workspace/file; echo more >> /workspace/file; echo $?").await;
         assert_eq!(said.text, "shared\n0");
+        world.run(&spec, "worker-2", "step", "echo mark > /tmp/mark").await;
+        world.again().add(&spec.attempt, &container("worker-2")).await.unwrap();
+        assert_eq!(world.run(&spec, "worker-2", "step", "cat /tmp/mark").await.text, "mark", "it is the same one");
         world.delete(&spec).await;
         let refused = world.sandbox.add(&spec.attempt, &container("worker-3")).await;
         assert!(matches!(refused, Err(RuntimeError::NotRunning(_))), "{refused:?}");
+    });
+}
+
+fn an_added_container_that_cannot_be_made_harms_no_other(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-unmade", &["worker"]);
+        world.create(&spec).await;
+        let missing = ContainerSpec { image: ImageSource::Tar("/nowhere.tar".into()), ..container("worker-2") };
+        for _ in 0..2 {
+            let refused = world.sandbox.add(&spec.attempt, &missing).await;
+            let Err(RuntimeError::Refused { kind, message }) = refused else { panic!("{refused:?}") };
+            assert_eq!(kind, GroupFailure::Image);
+            assert!(message.contains("`tar:/nowhere.tar`"), "{message}");
+        }
+        let another = world.sandbox.add(&spec.attempt, &container("worker-2")).await;
+        assert!(matches!(another, Err(RuntimeError::Refused { kind: GroupFailure::Config, .. })), "{another:?}");
+        assert_eq!(world.step(&spec, "echo goes on").await.text, "goes on");
+        world.delete(&spec).await;
     });
 }
 
