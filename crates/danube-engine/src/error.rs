@@ -23,6 +23,9 @@ pub enum EngineError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The job is another engine's now.
+    #[error(transparent)]
+    Fenced(#[from] crate::shim::link::Fenced),
     /// A bug: a task of the job panicked.
     #[error("a task of the job died: {0}. This is a bug in Danube; the job can be resumed")]
     TaskDied(String),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use danube_core::job::{FailureKind, JobStatus};
+use danube_engine::EngineError;
 use danube_proto::v1::attach_reply::Of;
 use danube_proto::v1::coordinate_request::Of as Mail;
 use danube_proto::v1::{AttachReply, CoordinateRequest, GetFileReply, InfoReply};
@@ -150,11 +151,25 @@ async fn a_message_over_the_limit_is_a_lost_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shim_that_is_not_ours_is_infra() {
-    for hello in [Hello::OtherNonce, Hello::OldProtocol, Hello::Fenced] {
+    for hello in [Hello::OtherNonce, Hello::OldProtocol] {
         let worker = Script { worker_hello: hello, ..Script::of(&[step()]) };
         assert_infra(&format!("worker {hello:?}"), &World::run(worker).await);
         let coordinator = Script { coordinator_hello: hello, ..Script::of(&[step()]) };
         assert_infra(&format!("coordinator {hello:?}"), &World::run(coordinator).await);
+    }
+}
+
+/// It may lie about that, too: then the job has no end, and its containers go when no master comes any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_master_has_taken_over_is_left_to_it() {
+    let worker = Script { worker_hello: Hello::Fenced, ..Script::of(&[step()]) };
+    let coordinator = Script { coordinator_hello: Hello::Fenced, ..Script::of(&[step()]) };
+    for script in [worker, coordinator] {
+        let left = World::left(script).await;
+        assert!(matches!(left.error, EngineError::Fenced(_)), "{}", left.error);
+        assert!(left.error.to_string().contains("another Danube has taken over this job"), "{}", left.error);
+        assert!(left.group_stands, "the group is the other master's");
+        assert_eq!((left.verdict, left.ended_steps), (None, 0), "so are its rows");
     }
 }
 

@@ -291,6 +291,22 @@ fn sqlite(run: &Path, statement: &str) {
     assert!(status.expect("Python starts").success());
 }
 
+/// The containers know a newer engine than the one that comes: a database as it was before the other was started.
+#[test]
+fn a_job_that_another_engine_has_taken_over_is_left_to_it() {
+    let project = Project::pipeline("step.run('echo one >> marks; seq 1 1000; cat marks', name='once')");
+    killed_at(&project, "step-output", &[]);
+    sqlite(&project.runs()[0], "UPDATE meta SET epoch = epoch - 2");
+    let refused = resumed(&project).expect(3);
+    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+    let refused = refused.says("another Danube has taken over this job");
+    assert!(!refused.stdout.contains(r#""type":"job""#), "a job without an end: {}", refused.stdout);
+    assert_eq!(project.groups().len(), 1, "its containers stand");
+    sqlite(&project.runs()[0], "UPDATE meta SET epoch = epoch + 2");
+    resumed(&project).expect(0);
+    assert!(fs::read(logs(&project).join("1.raw")).expect("a log").ends_with(b"\n1000\none\n"), "it ran once");
+}
+
 #[test]
 fn a_plan_of_another_version_is_refused_in_words() {
     let project = Project::pipeline("step.run('true', name='a')");

@@ -67,10 +67,7 @@ where
                     Err(error) => return Err(EngineError::TaskDied(error.to_string())),
                 },
                 Some(keeper) = self.keepers.recv() => {
-                    self.tasks.spawn(async move {
-                        keeper.await;
-                        Ok(())
-                    });
+                    self.tasks.spawn(async move { Ok(keeper.await?) });
                 }
             }
         }
@@ -123,7 +120,11 @@ where
             failpoint("group-created");
             shared.plan.group.containers.iter().for_each(|spec| link(&shared, spec.name.clone()));
             for (image, spec) in shared.added_containers() {
-                shared.keep(Box::pin(coordinator::adopt_container(shared.clone(), image, spec)));
+                let adopting = coordinator::adopt_container(shared.clone(), image, spec);
+                shared.keep(Box::pin(async move {
+                    adopting.await;
+                    Ok(())
+                }));
             }
             let _ = shared.events.send(Event::GroupReady);
             // Before the runtime tells of a container that ended: after this record its end is the expected one.

@@ -19,7 +19,7 @@ use super::progress::Observer;
 use super::room::Room;
 use crate::logs::LogDir;
 use crate::records::{KnownStep, KnownSteps};
-use crate::shim::link::{Link, Peer};
+use crate::shim::link::{Fenced, Link, Peer};
 
 /// What a job needs from outside.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl<R> Clone for Services<R> {
 }
 
 /// Keeps a link for as long as it runs.
-pub type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Keeper = Pin<Box<dyn Future<Output = Result<(), Fenced>> + Send>>;
 
 /// Shared by the tasks of one job.
 pub struct Shared<R> {

@@ -30,7 +30,8 @@ pub enum Order {
 /// and the verdict durable when this returns.
 ///
 /// # Errors
-/// When the database or the log cannot be written, or a secret cannot be hidden. The job is then not ended.
+/// When the database or the log cannot be written, a secret cannot be hidden, or another engine has taken over. The job
+/// is then not ended, and its group not touched.
 pub async fn run<R>(
     services: Services<R>,
     plan: Plan,
@@ -50,13 +51,34 @@ where
     if let Some(verdict) = before.verdict {
         return remove(&shared, verdict).await;
     }
-    let mut machine = Machine::new(before.steps);
+    let machine = Machine::new(before.steps);
     let mut effects = Effects::new(shared.clone(), before, keepers);
+    match decide(machine, &mut effects, &mut events, &mut orders).await {
+        Ok(verdict) => finish(&shared, effects, verdict).await,
+        Err(error) => {
+            // Whoever reads the error may go on with the job at once: nothing of this engine may still be at work.
+            effects.end().await;
+            Err(error)
+        }
+    }
+}
+
+/// Feeds the machine and performs what it asks for, until it has a verdict.
+async fn decide<R>(
+    mut machine: Machine,
+    effects: &mut Effects<R>,
+    events: &mut mpsc::UnboundedReceiver<Event>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+) -> Result<Verdict, EngineError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
     let mut event = Event::Begin;
     loop {
         for effect in machine.on(event) {
             if let Effect::Finish(verdict) = effect {
-                return finish(&shared, effects, verdict).await;
+                return Ok(verdict);
             }
             effects.perform(effect, machine.interrupt()).await?;
         }

@@ -45,13 +45,18 @@ pub enum Gone {
     /// The runtime says the container ended.
     #[error("its container ended")]
     Ended,
-    /// Another master has taken over this data directory's jobs.
-    #[error("another master has taken over")]
-    Fenced,
     /// The peer is not the container that was made, or speaks no common protocol.
     #[error("{0}")]
     Stranger(String),
 }
+
+/// A master with a higher epoch has taken over. Nobody who waits for a link is told: whoever would act on it would touch
+/// what is no longer this master's. The job's task learns of it, and stops (docs/protocol.md, rule 7).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "another Danube has taken over this job (`{0}` answers only a newer one), so this one stops and leaves its containers, records and files to it"
+)]
+pub struct Fenced(pub ContainerName);
 
 /// Why a call failed for good.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +89,9 @@ enum Control {
 }
 
 impl Link {
-    /// Starts connecting. The returned future keeps the connection; it ends when the container is gone.
-    pub fn open<R>(runtime: Arc<R>, peer: Peer) -> (Self, impl Future<Output = ()> + Send)
+    /// Starts connecting. The returned future keeps the connection; it ends when the container is gone, and fails when
+    /// it is another master's.
+    pub fn open<R>(runtime: Arc<R>, peer: Peer) -> (Self, impl Future<Output = Result<(), Fenced>> + Send)
     where
         R: Runtime,
         R::Stream: AsyncRead + AsyncWrite,
@@ -118,7 +124,9 @@ impl Link {
                 State::Connecting => {}
             }
             if state.changed().await.is_err() {
-                return Err(Gone::Ended);
+                // Nobody keeps the connection any more: the job is over or another master's, and whoever waits here is
+                // dropped with it. An answer would be acted on.
+                return std::future::pending().await;
             }
         }
     }
@@ -153,10 +161,21 @@ impl Link {
 /// Whether a status speaks of the connection rather than of the call.
 #[must_use]
 pub fn is_connection(status: &Status) -> bool {
+    // A call that another master cut off is aborted; the next Hello tells whether that one is the newer.
     matches!(
         status.code(),
-        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted
     ) || (status.code() == Code::FailedPrecondition && status.message() == "hello")
+}
+
+/// Why there is no connection.
+enum NoClient {
+    /// Not yet: try again.
+    Yet,
+    /// Never again.
+    Gone(Gone),
+    /// It is another master's.
+    Fenced,
 }
 
 struct Keeper<R> {
@@ -172,13 +191,15 @@ where
     R: Runtime,
     R::Stream: AsyncRead + AsyncWrite,
 {
-    async fn run(mut self) {
+    async fn run(mut self) -> Result<(), Fenced> {
         let mut failures = 0;
         loop {
             let since = tokio::time::Instant::now();
             let attempt = tokio::select! {
-                done = tokio::time::timeout(GREETING, greet(&*self.runtime, &self.peer)) => done.unwrap_or(Err(None)),
-                () = told_ended(&mut self.orders) => Err(Some(Gone::Ended)),
+                done = tokio::time::timeout(GREETING, greet(&*self.runtime, &self.peer)) => {
+                    done.unwrap_or(Err(NoClient::Yet))
+                }
+                () = told_ended(&mut self.orders) => Err(NoClient::Gone(Gone::Ended)),
             };
             match attempt {
                 Ok(client) => {
@@ -187,8 +208,9 @@ where
                         return self.give_up(Gone::Ended);
                     }
                 }
-                Err(Some(why)) => return self.give_up(why),
-                Err(None) => failures += 1,
+                Err(NoClient::Gone(why)) => return self.give_up(why),
+                Err(NoClient::Fenced) => return Err(Fenced(self.peer.container)),
+                Err(NoClient::Yet) => failures += 1,
             }
             let pause = backoff(failures).max(SHORTEST.saturating_sub(since.elapsed()));
             tokio::select! {
@@ -215,8 +237,9 @@ where
         true
     }
 
-    fn give_up(&self, why: Gone) {
+    fn give_up(&self, why: Gone) -> Result<(), Fenced> {
         let _ = self.publish.send(State::Gone(why));
+        Ok(())
     }
 }
 
@@ -240,17 +263,17 @@ fn backoff(failures: u32) -> Duration {
     Duration::from_millis(base + base * jitter / 512)
 }
 
-/// Opens a stream and says Hello. `Err(None)`: try again.
-async fn greet<R>(runtime: &R, peer: &Peer) -> Result<Client, Option<Gone>>
+/// Opens a stream and says Hello.
+async fn greet<R>(runtime: &R, peer: &Peer) -> Result<Client, NoClient>
 where
     R: Runtime,
     R::Stream: AsyncRead + AsyncWrite,
 {
     let stream = runtime.open(&peer.attempt, &peer.container).await.map_err(|error| {
         tracing::debug!(container = %peer.container, %error, "no stream yet");
-        None
+        NoClient::Yet
     })?;
-    let channel = connect(stream).await.map_err(|_| None)?;
+    let channel = connect(stream).await.map_err(|_| NoClient::Yet)?;
     let limit = MESSAGE_BYTES + 64 * 1024;
     let mut client = ShimClient::new(channel).max_decoding_message_size(limit).max_encoding_message_size(limit);
     let hello = HelloRequest {
@@ -261,21 +284,19 @@ where
     };
     let reply = client.hello(hello).await.map_err(|status| refusal(&status))?.into_inner();
     if reply.nonce != peer.nonce {
-        return Err(Some(Gone::Stranger(format!(
-            "`{}` answered with another nonce: not our container",
-            peer.container
-        ))));
+        let why = format!("`{}` answered with another nonce: not our container", peer.container);
+        return Err(NoClient::Gone(Gone::Stranger(why)));
     }
     Ok(client)
 }
 
-fn refusal(status: &Status) -> Option<Gone> {
+fn refusal(status: &Status) -> NoClient {
     match status.code() {
-        Code::Aborted => Some(Gone::Fenced),
-        Code::FailedPrecondition => Some(Gone::Stranger(
+        Code::Aborted => NoClient::Fenced,
+        Code::FailedPrecondition => NoClient::Gone(Gone::Stranger(
             "upgraded past running jobs: this Danube and the job's shim share no protocol".to_owned(),
         )),
-        _ => None,
+        _ => NoClient::Yet,
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use danube_core::egress::{EgressMode, EgressPolicy};
 use danube_core::id::{AttemptId, ContainerName, StepId};
 use danube_core::job::Verdict;
-use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
+use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace};
+use danube_engine::EngineError;
 use danube_engine::job::plan::Runner;
 use danube_engine::job::progress::Observer;
 use danube_engine::job::{self, Plan, Services};
@@ -43,24 +44,65 @@ pub struct Ran {
     dir: TempDir,
 }
 
+/// A job that the engine gave up without an end.
+pub struct Left {
+    /// Why.
+    pub error: EngineError,
+    /// Its containers were not removed.
+    pub group_stands: bool,
+    /// The status that its row ended with.
+    pub verdict: Option<String>,
+    /// Steps whose rows were ended.
+    pub ended_steps: usize,
+}
+
 impl World {
     /// Runs a script's job to its end.
     pub async fn run(script: Script) -> Ran {
+        let world = Stage::set(script).await;
+        let verdict = world.play().await.expect("the engine goes on");
+        let steps = steps::list(world.services.store.read(), &attempt()).await.expect("rows");
+        let Stage { services, dir } = world;
+        services.store.close().await;
+        let runtime = services.runtime;
+        let (starts, received, opened) = (runtime.starts(), runtime.received(), runtime.opened());
+        Ran { verdict, steps, starts, received, opened, logs: services.logs, dir }
+    }
+
+    /// Runs a script's job until the engine gives it up.
+    pub async fn left(script: Script) -> Left {
+        let world = Stage::set(script).await;
+        let error = world.play().await.expect_err("the engine gives up");
+        let group_stands = !world.services.runtime.list().await.expect("groups").is_empty();
+        let store = &world.services.store;
+        let job = jobs::get(store.read(), &attempt().job).await.expect("rows").expect("a row");
+        let steps = steps::list(store.read(), &attempt()).await.expect("rows");
+        let ended_steps = steps.iter().filter(|row| row.finished_ms.is_some()).count();
+        let verdict = job.finished_ms.map(|_| job.status);
+        Left { error, group_stands, verdict, ended_steps }
+    }
+}
+
+/// What one job needs.
+struct Stage {
+    services: Services<Scripted>,
+    dir: TempDir,
+}
+
+impl Stage {
+    async fn set(script: Script) -> Self {
         let dir = tempfile::tempdir().expect("folder");
         let data = dir.path().join("data");
         let store = Store::open_with(&data, Durability::Kill).await.expect("store");
-        let plan = plan();
-        insert(&store, &plan).await;
-        let runtime = Arc::new(Scripted::new(script));
-        let logs = LogDir::new(data.join(LOGS));
-        let services = Services { runtime: runtime.clone(), store: store.clone(), logs: logs.clone() };
+        insert(&store, &plan()).await;
+        let services = Services { runtime: Arc::new(Scripted::new(script)), store, logs: LogDir::new(data.join(LOGS)) };
+        Self { services, dir }
+    }
+
+    async fn play(&self) -> Result<Verdict, EngineError> {
         let (_orders, orders) = tokio::sync::mpsc::unbounded_channel();
-        let job = job::run(services, plan.clone(), BTreeMap::new(), Observer::none(), orders);
-        let verdict = tokio::time::timeout(HUNG, job).await.expect("the job hangs").expect("the engine goes on");
-        let steps = steps::list(store.read(), &plan.group.attempt).await.expect("rows");
-        store.close().await;
-        let (starts, received, opened) = (runtime.starts(), runtime.received(), runtime.opened());
-        Ran { verdict, steps, starts, received, opened, logs, dir }
+        let job = job::run(self.services.clone(), plan(), BTreeMap::new(), Observer::none(), orders);
+        tokio::time::timeout(HUNG, job).await.expect("the job hangs")
     }
 }
 
