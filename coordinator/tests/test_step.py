@@ -73,6 +73,10 @@ WRONG: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ("a", {"retries": 1.5}, TypeError, "whole number"),
     ("a", {"cwd": 7}, TypeError, "cwd="),
     ("a", {"cwd": ""}, ValueError, "cwd="),
+    ("a", {"cwd": ".."}, UsageError, "cwd='..' leaves the workspace"),
+    ("a", {"cwd": "../.."}, UsageError, "cwd="),
+    ("a", {"cwd": Path("a/../../b")}, UsageError, "cwd="),
+    ("a", {"cwd": "./a//..//.."}, UsageError, "cwd="),
     ("a", {"image": ""}, ValueError, "image="),
     ("a", {"secrets": "TOKEN"}, TypeError, 'a list such as ["NAME"]'),
     ("a", {"secrets": secrets.file("A")}, TypeError, "a list such as"),
@@ -108,6 +112,13 @@ class StepTest(unittest.TestCase):
             "location": None, "attempt": 1, "attempts": 1, "group": [],
         }  # fmt: skip
         self.assertEqual(master.steps(), [expected])
+
+    def test_a_working_directory_may_be_anywhere_in_the_workspace_or_absolute(self) -> None:
+        master = self.master()
+        paths = [".", "a/../b", "a/b/../..", "..a", "/", "/tmp/../etc", "/.."]
+        for path in paths:
+            step.run("make", cwd=path)
+        self.assertEqual([params["cwd"] for params in master.steps()], paths)
 
     def test_a_list_is_a_program(self) -> None:
         master = self.master()

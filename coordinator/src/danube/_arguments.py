@@ -6,6 +6,7 @@ import os
 
 from danube import _quantity
 from danube._secret_file import SecretFile
+from danube.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,7 +181,14 @@ def place(image: object, cwd: object) -> dict[str, str]:
         where["cwd"] = text(cwd if isinstance(cwd, str) else _path(cwd), "cwd=")
         if not where["cwd"]:
             raise ValueError('cwd= is empty; leave it out, or write "." for the workspace')
+        if _leaves(where["cwd"]):
+            raise UsageError(f"cwd={where['cwd']!r} leaves the workspace: write a path below it, or an absolute one")
     return where
+
+
+def _leaves(path: str) -> bool:
+    """Whether a relative path leads out of the folder it starts in, by its letters."""
+    return os.path.normpath(path).split("/")[0] == ".."
 
 
 def _path(value: object) -> object:

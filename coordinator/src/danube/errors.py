@@ -27,9 +27,9 @@ class NotInJob(DanubeError):
 
 
 class UsageError(DanubeError):
-    """Danube refused a call for what it asks, for example a working directory outside of the workspace.
+    """Danube refuses a call for what it asks, for example a working directory that leaves the workspace.
 
-    What the SDK itself can tell is wrong with an argument is a `TypeError` or a `ValueError` instead.
+    An argument of a wrong type or form is a `TypeError` or a `ValueError` instead.
     """
 
 

@@ -50,13 +50,13 @@ def run(
         env: Environment variables, over the image's.
         timeout: Seconds, or a text such as `"10m"` or `"1h30m"`. None means the job's.
         image: Where it runs; the pipeline's default unless given.
-        cwd: Its working directory, absolute or in `/workspace`.
+        cwd: Its working directory: relative to `/workspace`, which it must not leave, or absolute.
         shell: Which shell reads a script.
         errexit: Whether a script stops at its first failing command (`sh -e`).
         check: Whether an exit code other than 0 raises `StepFailed`.
         capture: Whether the output is returned too, at most 1 MiB of each stream.
         stderr: `"separate"` gives stderr a pipe of its own; its order relative to stdout is then approximate.
-        tty: Whether the step gets a pseudo-terminal.
+        tty: Whether the step gets a pseudo-terminal, with `TERM=xterm-256color`. Nobody types at it: stdin is empty.
         retries: How often it is tried again after an exit code other than 0, a timeout, or a failure of Danube's or the
             machine's. Each try has its own log. A step that was stopped is not tried again.
         secrets: Names of secrets, each in the environment variable of the same name; or environment variable to name.

@@ -327,6 +327,34 @@ assert r.stdout == chr(0xfffd), r";
     }
 
     #[test]
+    fn a_terminal_says_what_it_is_unless_the_step_does() {
+        body(
+            "step.run('test \"$TERM\" = xterm-256color', tty=True)\nstep.run('test \"$TERM\" = dumb', tty=True, env={'TERM': 'dumb'})",
+        )
+        .expect(0);
+    }
+
+    #[test]
+    fn who_reads_stdin_finds_its_end_with_a_terminal_or_without() {
+        let read = "if read line; then exit 1; fi; test -z \"$line\"; test \"$(cat | wc -c)\" -eq 0";
+        body(&format!("step.run('{read}')\nstep.run('{read}', tty=True)")).expect(0);
+    }
+
+    #[test]
+    fn a_working_directory_does_not_leave_the_workspace() {
+        let ran = body(
+            "step.run('mkdir -p a/b')\nstep.run('pwd', cwd='a/../a/b')\nstep.run('pwd', cwd='/tmp')\nstep.run('pwd', cwd='../..')",
+        );
+        let ran = ran.expect(1);
+        assert_eq!(
+            (ran.lines(2, None), ran.lines(3, None)),
+            (vec!["/workspace/a/b".to_owned()], vec!["/tmp".to_owned()])
+        );
+        let words = ran.lines(0, None).pop().expect("a traceback");
+        assert!(words.contains("UsageError: cwd='../..' leaves the workspace"), "{words}");
+    }
+
+    #[test]
     fn a_script_of_five_megabytes_runs() {
         let ran =
             body("step.run(': ' + 'x' * 100 + '\\n' + ('#' * 99 + '\\n') * 50000 + 'echo the end', name='large')");

@@ -1,6 +1,7 @@
 //! What the SDK asks for becomes what the worker's shim is told.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Component, Path};
 
 use bytes::Bytes;
 use danube_core::id::StepId;
@@ -17,6 +18,9 @@ use crate::shim::with_hash;
 /// Git refuses to look at a checkout that belongs to another user; in a job every image has its own.
 const GIT_ENV: [(&str, &str); 3] =
     [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", "*")];
+
+/// What a step's pseudo-terminal is, unless the step says otherwise: without it many programs take it for a dumb one.
+const TERMINAL: (&str, &str) = ("TERM", "xterm-256color");
 
 /// A step's name is at most so many characters.
 const NAME_CHARACTERS: usize = 200;
@@ -43,11 +47,29 @@ pub fn check(run: &StepRun) -> Result<Program, CallError> {
             return Err(invalid(format!("env: `{}` cannot be a variable's name", name.escape_default())));
         }
     }
+    if run.cwd.as_deref().is_some_and(leaves) {
+        return Err(invalid("cwd: a relative path stays within the workspace".to_owned()));
+    }
     let nul = |text: &String| text.contains('\0');
     if run.env.values().any(nul) || run.cwd.as_ref().is_some_and(nul) {
         return Err(invalid("env, cwd: a NUL byte cannot be passed to a program".to_owned()));
     }
     program(run)
+}
+
+/// Whether a relative path leads out of the folder it starts in, by its letters. Absolute ones may lead anywhere.
+fn leaves(path: &str) -> bool {
+    let mut depth = 0_usize;
+    for part in Path::new(path).components() {
+        match part {
+            Component::ParentDir if depth == 0 => return true,
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            Component::RootDir => return false,
+            Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    false
 }
 
 fn program(run: &StepRun) -> Result<Program, CallError> {
@@ -122,7 +144,12 @@ pub fn start<R>(shared: &Shared<R>, id: StepId, run: &StepRun, command: Command)
 
 /// Danube's own variables, then the step's, then its secrets.
 fn environment<R>(shared: &Shared<R>, run: &StepRun) -> Result<HashMap<String, String>, CallError> {
-    let own = ENV_DEFAULTS.iter().chain(&GIT_ENV).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let terminal = run.tty.then_some(&TERMINAL);
+    let own = ENV_DEFAULTS
+        .iter()
+        .chain(&GIT_ENV)
+        .chain(terminal)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut env: BTreeMap<String, String> = own.collect();
     env.extend(run.env.clone());
     for (variable, name) in &run.secrets {
@@ -152,6 +179,18 @@ mod tests {
             r#"{"name":"a","script":"a","env":{"A=B":""}}"#,
         ] {
             check(&call(wrong)).expect_err(wrong);
+        }
+    }
+
+    #[test]
+    fn a_relative_working_directory_stays_within_the_workspace() {
+        let cwd = |cwd: &str| check(&call(&serde_json::json!({"name": "a", "script": "a", "cwd": cwd}).to_string()));
+        for inside in ["", ".", "a", "a/..", "./a/../b", "a/b/../..", "..a", "a/...", "/", "/tmp/../etc", "/.."] {
+            cwd(inside).unwrap_or_else(|error| panic!("{inside}: {}", error.message));
+        }
+        for outside in ["..", "../..", "../workspace", "a/../..", "./..", "a/../../a", "a//..//..", "../"] {
+            let error = cwd(outside).expect_err(outside);
+            assert!(error.message.starts_with("cwd: "), "{outside}: {}", error.message);
         }
     }
 
