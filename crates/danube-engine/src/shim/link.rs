@@ -319,3 +319,65 @@ where
         .connect_with_connector(connector)
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use danube_core::egress::{EgressMode, EgressPolicy};
+    use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
+    use danube_proto::v1::{AttachRequest, InfoRequest};
+    use danube_testutils::{Script, Scripted};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn group() -> GroupSpec {
+        let coordinator = ContainerSpec {
+            name: ContainerName::coordinator(),
+            role: Role::Coordinator,
+            image: ImageSource::Host,
+            resources: Resources::default(),
+        };
+        GroupSpec {
+            attempt: AttemptId { job: "job-1".parse().expect("a job id"), number: 1 },
+            nonce: "ab".repeat(16),
+            pipeline: "test".to_owned(),
+            containers: vec![coordinator],
+            workspace: Workspace::Empty,
+            source: None,
+            egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
+            orphan_grace: Duration::from_secs(60),
+        }
+    }
+
+    /// Calls that nothing is said on, because the danubefile only computes. Time is the test's, so no pause is real.
+    #[tokio::test(start_paused = true)]
+    async fn ten_minutes_of_silence_end_no_link() {
+        let (runtime, group) = (Arc::new(Scripted::new(Script::default())), group());
+        runtime.create(&group).await.expect("a group");
+        let peer =
+            Peer { attempt: group.attempt, container: ContainerName::coordinator(), nonce: group.nonce, epoch: 1 };
+        let (link, keeper) = Link::open(runtime.clone(), peer);
+        let keeper = tokio::spawn(keeper);
+        let (generation, client) = link.client().await.expect("a client");
+        let (mut attaching, mut coordinating) = (client.clone(), client);
+        let mut calls = coordinating.coordinate(tokio_stream::pending()).await.expect("a mailbox").into_inner();
+        tokio::select! {
+            ended = attaching.attach(tokio_stream::once(AttachRequest::default())) => panic!("{ended:?}"),
+            call = calls.message() => panic!("{call:?}"),
+            () = sleep(Duration::from_secs(11 * 60)) => {}
+        }
+        link.call(|mut client| async move { client.info(InfoRequest {}).await }).await.expect("an answer");
+        let (now, _) = link.client().await.expect("a client");
+        assert_eq!((now, runtime.opened(), keeper.is_finished()), (generation, 1, false), "it is the same connection");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_ping_is_lost() {
+        let (engine, _held) = tokio::io::duplex(64 * 1024);
+        let mut client = ShimClient::new(connect(engine).await.expect("a channel"));
+        let since = Instant::now();
+        let status = client.info(InfoRequest {}).await.expect_err("nobody answers");
+        assert!(is_connection(&status), "{status:?}");
+        assert_eq!(since.elapsed().as_secs(), DEAD_SECONDS);
+    }
+}
