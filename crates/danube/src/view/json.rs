@@ -73,6 +73,7 @@ struct Job<'a> {
     duration_ms: u64,
     steps: Vec<Step<'a>>,
     allow_list: Vec<String>,
+    not_listed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace: Option<String>,
 }
@@ -143,14 +144,14 @@ impl Json {
             Step { step: step.number, name: &step.name, end }
         });
         let reason = verdict.reason.as_ref();
-        let allow_list = danube_core::egress::allow_list(&summary.egress, &self.policy);
         Self::print(&Event::Job(Job {
             v: VERSION,
             status: verdict.status.as_str(),
             reason: reason.map(|reason| Reason { kind: reason.kind.as_str(), message: &reason.message }),
             duration_ms,
             steps: steps.collect(),
-            allow_list: allow_list.into_iter().map(String::from).collect(),
+            allow_list: summary.egress.allow_list(&self.policy).into_iter().map(String::from).collect(),
+            not_listed: summary.egress.more(),
             workspace: summary.workspace.as_ref().map(|path| path.to_string_lossy().into_owned()),
         }))
     }

@@ -4,6 +4,7 @@
 mod escapes;
 mod json;
 mod paint;
+mod reached;
 mod status_line;
 mod summary;
 mod terminal;
@@ -98,7 +99,7 @@ impl Shown {
             }
             Progress::Egress(event) => {
                 view.egress(&event)?;
-                self.summary.egress.push(event);
+                self.summary.egress.note(event);
                 Ok(())
             }
             Progress::DiskFull(full) => {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use danube_core::egress::EgressEvent;
 use danube_core::job::Verdict;
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::{Line, LogTail};
 use danube_proto::mailbox::StepCause;
+
+use super::reached::Reached;
 
 /// Everything a run's last words are made of.
 #[derive(Default)]
@@ -15,8 +16,8 @@ pub struct Summary {
     pub steps: Vec<StepSummary>,
     /// The danubefile's own output.
     pub own_log: Option<LogTail>,
-    /// What was tried to reach, in order.
-    pub egress: Vec<EgressEvent>,
+    /// What was tried to reach.
+    pub egress: Reached,
     /// The workspace that stays (`--keep`).
     pub workspace: Option<PathBuf>,
     /// How the job ended.

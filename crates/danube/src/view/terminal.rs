@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
-use danube_core::egress::{EgressEvent, EgressMode, EgressPolicy, allow_list_file};
+use danube_core::egress::{EgressEvent, EgressMode, EgressPolicy};
 use danube_core::id::ContainerName;
 use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
@@ -243,7 +243,7 @@ impl Terminal {
             return Ok(());
         }
         self.bold("Hosts reached")?;
-        for line in allow_list_file(&summary.egress, &self.policy).lines() {
+        for line in summary.egress.lines(&self.policy) {
             self.line(&format!("  {line}"))?;
         }
         let how = "  To allow only these, save them as egress.txt: danube run --egress egress.txt";
