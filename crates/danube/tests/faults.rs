@@ -117,29 +117,45 @@ fn killed_after(mut run: Watched, events: u64) -> bool {
     ended["type"] != "job"
 }
 
+/// How many rounds of random kills must hit: `DANUBE_KILL_ROUNDS`, or 10.
+fn rounds() -> u32 {
+    std::env::var("DANUBE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+/// Kills a run after so many events, and what goes on with it after so many more. None when either kill came too late:
+/// the job had ended, and there was nothing to go on with.
+fn killed_twice(project: &Project, first: u64, second: u64) -> Option<Ran> {
+    if !killed_after(project.watch(&COMPUTED), first) {
+        return None;
+    }
+    killed_after(project.watch(&["--resume"]), second);
+    let ran = resumed(project);
+    let too_late = ran.code == 2 && ran.stderr.contains("no interrupted run");
+    (!too_late).then_some(ran)
+}
+
 #[test]
 fn killed_at_any_instant_and_while_going_on_the_job_is_whole() {
     let undisturbed = Project::pipeline(BODY);
     let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
     let mut random = Random(seed());
-    for round in 0..10 {
+    let (rounds, mut hit, mut late) = (rounds(), 0, 0);
+    while hit < rounds {
         let project = Project::pipeline(BODY);
         // Up to 2^14 of the run's 20 000 events, early ones as likely as late ones.
         let mut some = || 1 + random.next() % (1 << (random.next() % 15));
         let (first, second) = (some(), some());
-        eprintln!("round {round}: killed after {first} events, then after {second}");
-        if !killed_after(project.watch(&COMPUTED), first) {
-            continue;
+        eprintln!("round {hit}: killed after {first} events, then after {second}");
+        match killed_twice(&project, first, second) {
+            Some(ran) => {
+                hit += 1;
+                assert_eq!(whole(&project, &ran.expect(0)), wanted, "round {hit}: {first}, {second}");
+            }
+            None => late += 1,
         }
-        killed_after(project.watch(&["--resume"]), second);
-        let again = resumed(&project);
-        // The second kill may have come after the last word, when nothing is left to go on with.
-        if again.code == 2 && again.stderr.contains("no interrupted run") {
-            continue;
-        }
-        let ran = again.expect(0);
-        assert_eq!(whole(&project, &ran), wanted, "round {round}: {first}, {second}");
+        assert!(late <= 5 * rounds, "{late} rounds came too late and only {hit} hit: this tests nothing");
     }
+    eprintln!("{hit} rounds hit, {late} came too late");
 }
 
 #[test]
