@@ -4,71 +4,101 @@
 mod world;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use danube_core::job::JobStatus;
+use danube_core::runtime::Role;
 use danube_testutils::{Cut, Script, StepScript, sha256};
 use world::World;
 
-/// Bytes towards the engine that are tried one by one.
+/// Bytes each way between engine and worker that are tried one by one.
 const SAMPLE: u64 = 4096;
-/// The first ones are greetings, in which a job does not come on. An engine itself says no more than that before the
-/// other way is cut.
-const GREETING: u64 = 1024;
 /// Streams that are cut in one job.
 const STREAMS: u64 = 128;
-/// So many bytes carry a job on.
+/// A stream cut early carries nothing: every fourth lives for so many bytes, so that the job comes on. That is some
+/// output, or one part of a script that goes by file.
+const EVERY: u64 = 4;
 const ENOUGH: u64 = 6000;
+const ENOUGH_TO_SHIM: u64 = 80_000;
 /// Jobs at once.
-const JOBS: usize = 8;
+const JOBS: usize = 12;
 
-/// More than a batch of connections can carry.
-fn steps() -> Vec<StepScript> {
-    let output = |n: u8| (0..200_000_u32).map(|at| n.wrapping_add((at % 251) as u8)).collect();
-    (0..4).map(|n| StepScript { output: output(n), ..StepScript::default() }).collect()
+/// One job: its streams into one container are cut one way, at one byte after the other from the first on.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    role: Role,
+    to_shim: bool,
+    first: u64,
+}
+
+impl Batch {
+    /// All that cover a sample, both ways.
+    fn all(role: Role, sample: u64) -> impl Iterator<Item = Self> {
+        let firsts = (0..sample).step_by(usize::try_from(Self::bytes()).expect("small"));
+        firsts.flat_map(move |first| [true, false].map(|to_shim| Self { role, to_shim, first }))
+    }
+
+    /// How many bytes one covers.
+    const fn bytes() -> u64 {
+        STREAMS / EVERY * (EVERY - 1)
+    }
+
+    /// When the n-th stream into its container dies.
+    fn cut(self, nth: u64) -> Option<Cut> {
+        let carries = nth % EVERY == EVERY - 1;
+        let at = self.first + nth / EVERY * (EVERY - 1) + nth % EVERY;
+        let cut = match (self.to_shim, carries) {
+            (true, false) => Cut { to_shim: at, to_engine: u64::MAX },
+            (true, true) => Cut { to_shim: ENOUGH_TO_SHIM, to_engine: u64::MAX },
+            (false, false) => Cut { to_shim: u64::MAX, to_engine: at },
+            (false, true) => Cut { to_shim: u64::MAX, to_engine: ENOUGH },
+        };
+        (nth < STREAMS).then_some(cut)
+    }
+
+    /// More than its streams can carry, the way that they are cut.
+    fn steps(self) -> Vec<StepScript> {
+        let output = |n: u8, size: u32| (0..size).map(|at| n.wrapping_add((at % 251) as u8)).collect();
+        if self.to_shim {
+            let script_file = Some(output(1, 4_000_000));
+            return vec![StepScript { output: output(2, 3000), script_file, ..StepScript::default() }];
+        }
+        (0..4).map(|n| StepScript { output: output(n, 150_000), ..StepScript::default() }).collect()
+    }
 }
 
 #[test]
 fn cut_at_every_byte_nothing_is_lost_and_nothing_starts_twice() {
-    let half = usize::try_from(STREAMS / 2).expect("small");
-    let whole = usize::try_from(STREAMS).expect("small");
-    let greeting = (0..GREETING).step_by(half).flat_map(|first| [(first, true), (first, false)]);
-    let batches: Vec<_> = greeting.chain((GREETING..SAMPLE).step_by(whole).map(|first| (first, false))).collect();
-    for jobs in batches.chunks(JOBS) {
-        std::thread::scope(|scope| jobs.iter().for_each(|job| drop(scope.spawn(|| alone(*job)))));
-    }
+    let batches: Vec<Batch> = Batch::all(Role::Worker, SAMPLE).collect();
+    let next = AtomicUsize::new(0);
+    let take = || batches.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+    std::thread::scope(|scope| {
+        for _ in 0..JOBS {
+            scope.spawn(|| std::iter::from_fn(take).for_each(alone));
+        }
+    });
 }
 
 /// One job on a thread of its own.
-fn alone((first, to_shim): (u64, bool)) {
+fn alone(batch: Batch) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(cut(first, to_shim));
+    runtime.block_on(run(batch));
 }
 
-/// Cuts streams at one byte after the other from `first` on, one way. In a greeting only every other one, so that the
-/// job comes on.
-async fn cut(first: u64, to_shim: bool) {
-    let cuts = move |nth: u64| {
-        let at = if first < GREETING { first + nth / 2 } else { first + nth };
-        let (to_shim, to_engine) = match (first < GREETING && nth % 2 == 1, to_shim) {
-            (true, _) => (u64::MAX, ENOUGH),
-            (false, true) => (at, ENOUGH),
-            (false, false) => (u64::MAX, at),
-        };
-        (nth < STREAMS).then_some(Cut { to_shim, to_engine })
-    };
-    let script = Script { cuts: Some(Arc::new(cuts)), ..Script::of(&steps()) };
+async fn run(batch: Batch) {
+    let cuts = move |role: Role, nth: u64| batch.cut(nth).filter(|_| role == batch.role);
+    let steps = batch.steps();
+    let script = Script { cuts: Some(Arc::new(cuts)), ..Script::of(&steps) };
     let ran = World::run(script).await;
-    assert_eq!(
-        ran.verdict.status,
-        JobStatus::Success,
-        "from byte {first}, to shim {to_shim}: {:?}",
-        ran.verdict.reason
-    );
+    assert_eq!(ran.verdict.status, JobStatus::Success, "{batch:?}: {:?}", ran.verdict.reason);
     for row in &ran.steps {
         let content = ran.log(row.number);
-        assert_eq!(row.sha256.as_deref(), Some(&sha256(&content)[..]), "from byte {first}, to shim {to_shim}");
+        assert_eq!(row.sha256.as_deref(), Some(&sha256(&content)[..]), "{batch:?}");
     }
-    assert!(ran.opened > STREAMS, "only {} streams were needed: the batch was not tried", ran.opened);
-    assert_eq!(ran.starts.len(), 5, "four steps and the danubefile");
+    assert_eq!(ran.cut, STREAMS, "{batch:?}: not every byte was tried");
+    assert_eq!(ran.starts.len(), steps.len() + 1, "the steps and the danubefile");
     assert!(ran.starts.iter().all(|(_, count)| *count == 1), "{:?}", ran.starts);
+    for wanted in steps.iter().filter_map(|step| step.script_file.as_ref()) {
+        assert!(ran.received.iter().any(|(_, got)| got == wanted), "{batch:?}: the script did not arrive whole");
+    }
 }

@@ -39,9 +39,12 @@ pub fn end(output: &[u8], exit_code: i32) -> AttachReply {
 /// Everything an honest shim tells from an offset on.
 #[must_use]
 pub fn honest(output: &[u8], exit_code: i32, from: u64) -> Vec<AttachReply> {
+    chunks(output, from).chain([end(output, exit_code)]).collect()
+}
+
+/// The output from an offset on.
+pub fn chunks(output: &[u8], from: u64) -> impl Iterator<Item = AttachReply> {
     let at = usize::try_from(from).unwrap_or(usize::MAX).min(output.len());
     let chunks = output[at..].chunks(CHUNK).enumerate();
-    let mut replies: Vec<_> = chunks.map(|(n, data)| chunk((at + n * CHUNK) as u64, data)).collect();
-    replies.push(end(output, exit_code));
-    replies
+    chunks.map(move |(n, data)| chunk((at + n * CHUNK) as u64, data))
 }

@@ -1,11 +1,13 @@
 //! A runtime in memory: its containers are scripts, its streams are pipes within the process.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use danube_core::id::{AttemptId, ContainerName};
-use danube_core::runtime::{ContainerSpec, ContainerState, FoundGroup, GroupEvent, GroupSpec, Runtime, RuntimeError};
+use danube_core::runtime::{
+    ContainerSpec, ContainerState, FoundGroup, GroupEvent, GroupSpec, Role, Runtime, RuntimeError,
+};
 use danube_proto::limits::MESSAGE_BYTES;
 use danube_proto::v1::shim_server::ShimServer;
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -25,8 +27,9 @@ const BUFFER: usize = 256 * 1024;
 pub struct Scripted {
     script: Script,
     shared: Arc<Mutex<Shared>>,
-    opened: AtomicU64,
-    worker_opened: AtomicU32,
+    coordinator_opened: AtomicU64,
+    worker_opened: AtomicU64,
+    cut: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +55,13 @@ impl Scripted {
     /// A runtime for one job.
     #[must_use]
     pub fn new(script: Script) -> Self {
-        Self { script, shared: Arc::default(), opened: AtomicU64::new(0), worker_opened: AtomicU32::new(0) }
+        Self {
+            script,
+            shared: Arc::default(),
+            coordinator_opened: AtomicU64::new(0),
+            worker_opened: AtomicU64::new(0),
+            cut: Arc::default(),
+        }
     }
 
     /// Tells every watcher.
@@ -75,7 +84,13 @@ impl Scripted {
     /// Streams opened so far.
     #[must_use]
     pub fn opened(&self) -> u64 {
-        self.opened.load(Ordering::Relaxed)
+        self.coordinator_opened.load(Ordering::Relaxed) + self.worker_opened.load(Ordering::Relaxed)
+    }
+
+    /// Streams that died at the byte at which they were to be cut.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     fn begin(&self, spec: &GroupSpec, container: &ContainerSpec) {
@@ -96,12 +111,16 @@ impl Scripted {
         lock(&self.shared).shims.iter().find(|(name, _)| name == container).map(|(_, shim)| shim.clone())
     }
 
-    /// A container may end after its n-th stream.
-    fn count_worker(&self, shim: &Shim) {
-        let opened = self.worker_opened.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.script.worker_ends_after.is_some_and(|most| opened >= most) {
+    /// Counts the container's streams from 0. A worker may end after its n-th.
+    fn count(&self, role: Role, shim: &Shim) -> u64 {
+        if role == Role::Coordinator {
+            return self.coordinator_opened.fetch_add(1, Ordering::Relaxed);
+        }
+        let nth = self.worker_opened.fetch_add(1, Ordering::Relaxed);
+        if self.script.worker_ends_after.is_some_and(|most| nth + 1 >= u64::from(most)) {
             shim.exit(137);
         }
+        nth
     }
 }
 
@@ -125,19 +144,17 @@ impl Runtime for Scripted {
 
     async fn open(&self, _attempt: &AttemptId, container: &ContainerName) -> Result<DuplexStream, RuntimeError> {
         let shim = self.shim(container).ok_or_else(|| RuntimeError::NotRunning(container.to_string()))?;
-        let nth = self.opened.fetch_add(1, Ordering::Relaxed);
-        if *container != ContainerName::coordinator() {
-            self.count_worker(&shim);
-        }
+        let role = if *container == ContainerName::coordinator() { Role::Coordinator } else { Role::Worker };
+        let nth = self.count(role, &shim);
         let (engine, stream) = tokio::io::duplex(BUFFER);
         if shim.hello_script() == Hello::Garbage {
             tokio::spawn(garbage(stream));
         } else {
             tokio::spawn(serve(shim, stream));
         }
-        let cut = self.script.cuts.as_ref().and_then(|cuts| cuts(nth));
+        let cut = self.script.cuts.as_ref().and_then(|cuts| cuts(role, nth));
         Ok(match cut {
-            Some(cut) => cut::through(engine, cut),
+            Some(cut) => cut::through(engine, cut, self.cut.clone()),
             None => engine,
         })
     }

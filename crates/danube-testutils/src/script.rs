@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use danube_core::runtime::Role;
 use danube_proto::v1::{AttachReply, CoordinateRequest, GetFileReply, InfoReply};
 
 use crate::cut::Cut;
@@ -41,8 +42,8 @@ pub type Tells = Arc<dyn Fn(usize, u64, Vec<AttachReply>) -> Vec<AttachReply> + 
 pub type Mails = Arc<dyn Fn(Vec<CoordinateRequest>) -> Vec<CoordinateRequest> + Send + Sync>;
 /// What GetFile answers, from an offset, without end if it likes.
 pub type Files = Arc<dyn Fn(Bytes, u64) -> Box<dyn Iterator<Item = GetFileReply> + Send> + Send + Sync>;
-/// When the n-th stream into any container is cut.
-pub type Cuts = Arc<dyn Fn(u64) -> Option<Cut> + Send + Sync>;
+/// When the n-th stream into a container is cut.
+pub type Cuts = Arc<dyn Fn(Role, u64) -> Option<Cut> + Send + Sync>;
 
 /// One job's script. The default is an honest job without steps.
 #[derive(Clone, Default)]

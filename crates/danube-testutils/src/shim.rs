@@ -20,7 +20,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::replies::{honest, sha256};
+use crate::replies::{chunks, end, honest, sha256};
 use crate::script::{Hello, Script, call_id};
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -35,6 +35,8 @@ struct Inner {
     nonce: String,
     script: Script,
     exit: Exit,
+    /// How each step ends, made once: a step is told of again after each cut.
+    ends: Vec<AttachReply>,
     state: Mutex<State>,
     /// How the danubefile ended.
     runner: watch::Sender<Option<i32>>,
@@ -59,7 +61,9 @@ impl fmt::Debug for Shim {
 
 impl Shim {
     pub fn new(role: Role, nonce: String, script: Script, exit: Exit) -> Self {
-        Self(Arc::new(Inner { role, nonce, script, exit, state: Mutex::default(), runner: watch::channel(None).0 }))
+        let ends = script.steps.iter().map(|step| end(&step.output, step.exit_code)).collect();
+        let (state, runner) = (Mutex::default(), watch::channel(None).0);
+        Self(Arc::new(Inner { role, nonce, script, exit, ends, state, runner }))
     }
 
     pub fn hello_script(&self) -> Hello {
@@ -138,8 +142,8 @@ impl Shim {
     }
 
     fn step_replies(&self, step: usize, nth: usize, offset: u64) -> Vec<AttachReply> {
-        let step = &self.0.script.steps[step];
-        let replies = honest(&step.output, step.exit_code, offset);
+        let end = self.0.ends[step].clone();
+        let replies = chunks(&self.0.script.steps[step].output, offset).chain([end]).collect();
         match &self.0.script.tells {
             Some(tells) => tells(nth, offset, replies),
             None => replies,
@@ -149,10 +153,13 @@ impl Shim {
     fn put(&self, id: &str, size: u64, request: &PutFileRequest) -> Result<bool, Status> {
         let mut state = self.state();
         let content = state.transfers.entry(id.to_owned()).or_default();
-        if request.offset != content.len() as u64 {
+        let known = content.len() as u64;
+        if request.offset > known {
             return Err(Status::invalid_argument("offset"));
         }
-        content.extend_from_slice(&request.data);
+        // What a connection that was cut had still under way may have come before.
+        let again = usize::try_from(known - request.offset).unwrap_or(usize::MAX).min(request.data.len());
+        content.extend_from_slice(&request.data[again..]);
         let complete = content.len() as u64 >= size;
         if complete {
             state.complete.push(id.to_owned());

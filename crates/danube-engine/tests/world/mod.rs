@@ -38,8 +38,8 @@ pub struct Ran {
     pub starts: Vec<([u8; 16], u32)>,
     /// What the engine put into containers.
     pub received: Vec<(String, Vec<u8>)>,
-    /// Streams that were opened.
-    pub opened: u64,
+    /// Streams that died at the byte at which they were to be cut.
+    pub cut: u64,
     logs: LogDir,
     dir: TempDir,
 }
@@ -65,8 +65,8 @@ impl World {
         let Stage { services, dir } = world;
         services.store.close().await;
         let runtime = services.runtime;
-        let (starts, received, opened) = (runtime.starts(), runtime.received(), runtime.opened());
-        Ran { verdict, steps, starts, received, opened, logs: services.logs, dir }
+        let (starts, received, cut) = (runtime.starts(), runtime.received(), runtime.cut());
+        Ran { verdict, steps, starts, received, cut, logs: services.logs, dir }
     }
 
     /// Runs a script's job until the engine gives it up.
