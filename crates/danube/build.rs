@@ -8,6 +8,7 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -16,6 +17,8 @@ const SHIM_SOURCES: [&str; 5] =
     ["crates/danube-shim", "crates/danube-proto", "crates/danube-core", "Cargo.toml", "Cargo.lock"];
 /// The SDK's package, relative to the workspace.
 const SDK: &str = "coordinator/src";
+/// What starts a danubefile, unpacked beside the SDK.
+const RUNNER: &str = "coordinator/src/danube-runner.py";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -23,7 +26,19 @@ fn main() -> Outcome<()> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     shim(&root, &out)?;
-    wheel(&root, &out)
+    wheel(&root, &out)?;
+    name_contents("SHIM", &[out.join("danube-shim")])?;
+    name_contents("SDK", &[out.join("danube-sdk.whl"), root.join(RUNNER)])
+}
+
+/// What the files are unpacked under, so that no run need hash them: `DANUBE_…_DIGEST`, the start of their SHA-256.
+fn name_contents(what: &str, files: &[PathBuf]) -> Outcome<()> {
+    let mut hasher = Sha256::new();
+    for file in files {
+        hasher.update(fs::read(file)?);
+    }
+    println!("cargo:rustc-env=DANUBE_{what}_DIGEST={}", hex::encode(&hasher.finalize()[..8]));
+    Ok(())
 }
 
 /// `DANUBE_SHIM_PREBUILT` names a shim built elsewhere (the flake builds it as a package of its own).

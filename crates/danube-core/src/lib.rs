@@ -7,6 +7,7 @@ pub mod egress;
 pub mod id;
 pub mod job;
 pub mod machine;
+#[cfg(feature = "mask")]
 pub mod mask;
 pub mod runtime;
 pub mod step;

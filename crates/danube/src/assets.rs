@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use danube_sandbox::Python;
-use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
 use crate::error::CliError;
@@ -38,11 +37,11 @@ pub fn unpack(dir: &Path) -> Result<Assets, CliError> {
             .hint("free some space, or choose another place with --data-dir")
     };
     fs::create_dir_all(dir).map_err(failed)?;
-    let shim = dir.join(format!("danube-shim-{}", digest(SHIM)));
+    let shim = dir.join(concat!("danube-shim-", env!("DANUBE_SHIM_DIGEST")));
     if !shim.exists() {
         write_program(&shim).map_err(failed)?;
     }
-    let sdk = dir.join(format!("sdk-{}", digest(&[WHEEL, RUNNER.as_bytes()].concat())));
+    let sdk = dir.join(concat!("sdk-", env!("DANUBE_SDK_DIGEST")));
     if !sdk.exists() {
         write_sdk(&sdk).map_err(failed)?;
     }
@@ -62,10 +61,6 @@ pub fn precompile(sdk: &Path, python: &Python) {
     if !compiled || fs::write(marker, "").is_err() {
         tracing::debug!(python = %python.path.display(), "the SDK is not compiled ahead");
     }
-}
-
-fn digest(content: &[u8]) -> String {
-    hex::encode(&Sha256::digest(content)[..8])
 }
 
 fn write_program(path: &Path) -> std::io::Result<()> {

@@ -41,11 +41,13 @@ fn main() -> ExitCode {
 
 /// One subscriber, on stderr: stdout belongs to results (`DANUBE_LOG`, `DANUBE_LOG_FORMAT`).
 fn start_logging(cli: &Cli) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::prelude::*;
+    let filter: Targets = cli.log.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::WARN));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry();
     match cli.log_format {
-        cli::LogFormat::Json => builder.json().init(),
-        cli::LogFormat::Pretty => builder.init(),
+        cli::LogFormat::Json => registry.with(lines.json().with_filter(filter)).init(),
+        cli::LogFormat::Pretty => registry.with(lines.with_filter(filter)).init(),
     }
 }

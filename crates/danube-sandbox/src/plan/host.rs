@@ -31,22 +31,30 @@ pub fn root(user: (u32, u32), resolv_conf: &str, host: &str) -> HostRoot {
     root
 }
 
-/// Whether the `host` image shows a path, links resolved.
+/// Whether the `host` image shows a path, links resolved. Told from the name alone: it is asked for every tool and
+/// every directory of `PATH`.
 #[must_use]
 pub fn shows(path: &Path) -> bool {
-    let mut shown = SHOWN.iter().map(|name| Path::new("/").join(name)).chain(libraries()).chain(shown_of_etc());
-    shown.any(|shown| path.starts_with(shown))
+    let listed = SHOWN.iter().any(|name| path.starts_with(Path::new("/").join(name)));
+    let second = |parent: &str| Some(path.strip_prefix(parent).ok()?.iter().next()?.to_str()?.to_owned());
+    listed || second("/").is_some_and(|name| is_library(&name)) || second("/etc").is_some_and(|name| is_shown_of_etc(&name))
 }
 
 /// `/lib`, `/lib64`, `/lib32`, …
 fn libraries() -> impl Iterator<Item = PathBuf> {
-    names(Path::new("/")).filter(|name| name.starts_with("lib")).map(|name| Path::new("/").join(name))
+    names(Path::new("/")).filter(|name| is_library(name)).map(|name| Path::new("/").join(name))
+}
+
+fn is_library(name: &str) -> bool {
+    name.starts_with("lib")
 }
 
 fn shown_of_etc() -> impl Iterator<Item = PathBuf> {
-    let prefixed = |name: &String| etc::SHOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    let listed = etc::SHOWN.iter().map(|name| (*name).to_owned());
-    listed.chain(names(Path::new("/etc")).filter(prefixed)).map(|name| Path::new("/etc").join(name))
+    names(Path::new("/etc")).filter(|name| is_shown_of_etc(name)).map(|name| Path::new("/etc").join(name))
+}
+
+fn is_shown_of_etc(name: &str) -> bool {
+    etc::SHOWN.contains(&name) || etc::SHOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn names(dir: &Path) -> impl Iterator<Item = String> + use<> {
