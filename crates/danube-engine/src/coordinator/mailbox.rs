@@ -32,8 +32,13 @@ pub trait Handler: Clone + Send + 'static {
     fn answered(&self, id: StepId) -> impl Future<Output = ()> + Send;
 }
 
+/// Bytes of calls that are being handled at most, so that many large ones cannot fill this machine's memory.
+const HANDLED_BYTES: usize = 64 * 1024 * 1024;
+
 enum Call {
-    Running,
+    /// It is handled; so many bytes came with it, and its caller may have left meanwhile.
+    Running { bytes: usize, gone: bool },
+    /// Its reply waits to be read.
     Replied(Bytes),
 }
 
@@ -90,27 +95,43 @@ impl<H: Handler> Mailbox<H> {
         let id = StepId::from_bytes(request.call_id[..].try_into().map_err(|_| ())?);
         match request.of.ok_or(())? {
             Of::Call(line) => return self.called(id, &line),
-            Of::Answered(_) => self
-                .calls
-                .remove(&id)
-                .is_some()
-                .then(|| self.tell(move |handler| async move { handler.answered(id).await })),
-            Of::Gone(_) => {
-                self.calls.contains_key(&id).then(|| self.tell(move |handler| async move { handler.gone(id).await }))
-            }
-        };
+            Of::Answered(_) => self.was_answered(id)?,
+            Of::Gone(_) => self.is_gone(id),
+        }
         Ok(None)
+    }
+
+    /// What was never replied to cannot have been read: forgetting it would make place for one more, without end.
+    fn was_answered(&mut self, id: StepId) -> Result<(), ()> {
+        match self.calls.get(&id) {
+            Some(Call::Running { .. }) => return Err(()),
+            Some(Call::Replied(_)) => {
+                self.calls.remove(&id);
+                self.tell(move |handler| async move { handler.answered(id).await });
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn is_gone(&mut self, id: StepId) {
+        if let Some(Call::Running { gone: gone @ false, .. }) = self.calls.get_mut(&id) {
+            *gone = true;
+            self.tell(move |handler| async move { handler.gone(id).await });
+        }
     }
 
     fn called(&mut self, id: StepId, line: &[u8]) -> Result<Option<CoordinateReply>, ()> {
         match self.calls.get(&id) {
-            Some(Call::Running) => return Ok(None),
+            Some(Call::Running { .. }) => return Ok(None),
             Some(Call::Replied(line)) => return Ok(Some(reply(id, line.clone()))),
             None if line.len() > CALL_BYTES || self.calls.len() >= CALLS => return Err(()),
             None => {}
         }
-        self.calls.insert(id, Call::Running);
-        match parse(id, line) {
+        let handled = self.calls.values().map(Call::bytes).sum::<usize>();
+        self.calls.insert(id, Call::Running { bytes: line.len(), gone: false });
+        let call = if handled + line.len() > HANDLED_BYTES { Err(too_much()) } else { parse(id, line) };
+        match call {
             Ok(call) => {
                 let handler = self.handler.clone();
                 self.running.spawn(async move { Some((id, encode(&handler.call(id, call).await))) });
@@ -138,6 +159,22 @@ impl<H: Handler> Mailbox<H> {
             None
         });
     }
+}
+
+impl Call {
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Running { bytes, .. } => *bytes,
+            Self::Replied(_) => 0,
+        }
+    }
+}
+
+fn too_much() -> CallError {
+    let most = HANDLED_BYTES >> 20;
+    let message =
+        format!("the calls that wait for their answers have more than {most} MiB: run fewer at once (limit=)");
+    CallError { code: ErrorCode::Invalid, message }
 }
 
 fn parse(id: StepId, line: &[u8]) -> Result<CallLine, CallError> {
@@ -174,6 +211,54 @@ mod tests {
 
     fn error(line: &str) -> CallError {
         parse(StepId::from_bytes([0; 16]), line.as_bytes()).expect_err("refused")
+    }
+
+    /// Whatever it is asked for, it never answers.
+    #[derive(Clone)]
+    struct Busy;
+
+    impl Handler for Busy {
+        async fn call(&self, _: StepId, _: CallLine) -> ReplyLine {
+            std::future::pending().await
+        }
+        async fn gone(&self, _: StepId) {
+            std::future::pending().await
+        }
+        async fn answered(&self, _: StepId) {}
+    }
+
+    fn request(n: u32, of: Of) -> CoordinateRequest {
+        CoordinateRequest { call_id: [n.to_le_bytes(); 4].concat().into(), of: Some(of) }
+    }
+
+    fn step_run(n: u32, bytes: usize) -> CoordinateRequest {
+        let id: String = [n.to_le_bytes(); 4].concat().iter().map(|byte| format!("{byte:02x}")).collect();
+        let params = format!(r#"{{"name":"a","script":"{}"}}"#, "x".repeat(bytes));
+        let line = format!(r#"{{"v":1,"id":"{id}","method":"step.run","params":{params}}}"#);
+        request(n, Of::Call(line.into()))
+    }
+
+    fn busy() -> Mailbox<Busy> {
+        Mailbox { handler: Busy, calls: HashMap::new(), running: JoinSet::new() }
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_have_a_bounded_size() {
+        let mut mailbox = busy();
+        let replies = (0..500).map(|n| mailbox.request(step_run(n, 200 * 1024)).expect("no strike"));
+        let refused: Vec<_> = replies.flatten().collect();
+        assert!(mailbox.running.len() * 200 * 1024 <= HANDLED_BYTES, "{} are handled", mailbox.running.len());
+        assert_eq!(mailbox.running.len() + refused.len(), 500);
+        assert!(refused.iter().all(|reply| reply.line.starts_with(br#"{"error":{"code":"invalid""#)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_nobody_gave_and_leaving_twice_make_no_place_for_more() {
+        let mut mailbox = busy();
+        assert!(mailbox.request(step_run(1, 10)).is_ok());
+        assert!(mailbox.request(request(1, Of::Answered(true))).is_err(), "it was not answered yet");
+        (0..1000).for_each(|_| assert!(mailbox.request(request(1, Of::Gone(true))).is_ok()));
+        assert_eq!(mailbox.running.len(), 2, "the call, and that its caller is gone");
     }
 
     #[test]
