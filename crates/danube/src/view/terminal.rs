@@ -106,31 +106,35 @@ impl Terminal {
     pub(super) fn output(&mut self, step: u32, bytes: &[u8]) -> io::Result<()> {
         let mut rest = std::mem::take(self.unfinished.entry(step).or_default());
         rest.extend_from_slice(bytes);
+        let mark = self.mark(step);
         let mut at = 0;
-        while let Some(end) = rest[at..].iter().position(|byte| *byte == b'\n') {
-            self.output_line(step, &rest[at..at + end])?;
-            at += end + 1;
+        for end in memchr::memchr_iter(b'\n', &rest) {
+            self.output_line(&mark, &rest[at..end])?;
+            at = end + 1;
         }
         rest.drain(..at);
         if rest.len() > LONGEST_PART {
-            self.output_line(step, &rest)?;
+            self.output_line(&mark, &rest)?;
             rest.clear();
         }
         self.unfinished.insert(step, rest);
         self.out.flush()
     }
 
-    /// The danubefile's own output has no number.
-    fn output_line(&mut self, step: u32, line: &[u8]) -> io::Result<()> {
-        self.erase()?;
-        let mark = match step {
+    /// What stands before a step's lines. The danubefile's own output has no number.
+    fn mark(&self, step: u32) -> String {
+        match step {
             0 => self.paint.text(Tone::Dim, "  │ "),
             step => self.paint.text(Tone::Step(step), &format!("{step:>2}│ ")),
-        };
+        }
+    }
+
+    fn output_line(&mut self, mark: &str, line: &[u8]) -> io::Result<()> {
+        self.erase()?;
         self.out.write_all(mark.as_bytes())?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // A progress bar's earlier states were overwritten; its last one is what stays.
-        let from = line.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
+        let from = memchr::memrchr(b'\r', line).map_or(0, |at| at + 1);
         let shown = escapes::shown(&line[from..], self.paint.colors);
         self.out.write_all(&shown)?;
         let colored = self.paint.colors && shown.contains(&0x1b);
@@ -139,7 +143,7 @@ impl Terminal {
 
     pub(super) fn closed(&mut self, step: u32) -> io::Result<()> {
         match self.unfinished.remove(&step) {
-            Some(rest) if !rest.is_empty() => self.output_line(step, &rest),
+            Some(rest) if !rest.is_empty() => self.output_line(&self.mark(step), &rest),
             _ => Ok(()),
         }
     }
@@ -208,8 +212,9 @@ impl Terminal {
         }
         let heading = format!("The last lines of step {} {}:", step.number, harmless(&step.name));
         self.bold(&heading)?;
+        let mark = self.mark(step.number);
         for line in lines {
-            self.output_line(step.number, &line.text)?;
+            self.output_line(&mark, &line.text)?;
         }
         self.line("")
     }
