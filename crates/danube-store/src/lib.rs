@@ -17,6 +17,7 @@ pub mod jobs;
 mod lock;
 mod open;
 pub mod steps;
+mod template;
 mod writer;
 
 pub use error::StoreError;
@@ -61,6 +62,20 @@ impl Store {
     /// Like [`open`](Self::open), with commits that survive less.
     pub async fn open_with(dir: impl Into<PathBuf>, durability: Durability) -> Result<Self, StoreError> {
         open::open(&dir.into(), durability, &open::MIGRATIONS).await
+    }
+
+    /// Like [`open_with`](Self::open_with), for a directory that is new: its database is a copy of an empty one that is
+    /// kept in the folder `templates`.
+    pub async fn open_new(dir: &Path, durability: Durability, templates: &Path) -> Result<Self, StoreError> {
+        let template = template::path(templates);
+        template::copy(&template, dir).await?;
+        match Self::open_with(dir, durability).await {
+            Err(StoreError::Damaged { .. }) => {
+                template::discard(&template, dir)?;
+                Self::open_with(dir, durability).await
+            }
+            opened => opened,
+        }
     }
 
     /// What a commit survives, and what a log's has to survive.

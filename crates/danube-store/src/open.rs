@@ -57,7 +57,7 @@ fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the database under another name first, so that one that stands under its own name is always whole.
-async fn create(dir: &Path, path: &Path, durability: Durability, migrations: &Migrator) -> Result<(), StoreError> {
+pub(crate) async fn create(dir: &Path, path: &Path, durability: Durability, migrations: &Migrator) -> Result<(), StoreError> {
     let draft = dir.join(format!("{DATABASE}.new"));
     for suffix in ["", "-wal", "-shm"] {
         remove(&PathBuf::from(format!("{}{suffix}", draft.display())))?;
@@ -76,7 +76,7 @@ async fn create(dir: &Path, path: &Path, durability: Durability, migrations: &Mi
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
 }
 
-fn remove(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
         _ => Ok(()),

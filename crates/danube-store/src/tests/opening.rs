@@ -145,3 +145,28 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
     assert_eq!(jobs::unfinished(store.read()).await.unwrap(), ["j"]);
     assert_eq!(steps::list(store.read(), &AttemptId { job: "j".parse().unwrap(), number: 1 }).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_new_directory_gets_a_copy_of_the_empty_database() {
+    let place = tempfile::tempdir().unwrap();
+    let (first, second) = (place.path().join("1"), place.path().join("2"));
+    let store = Store::open_new(&first, Durability::Kill, place.path()).await.unwrap();
+    insert_job(&store, 1).await.unwrap();
+    store.close().await;
+    let store = Store::open_new(&second, Durability::Kill, place.path()).await.unwrap();
+    assert_eq!(store.epoch(), 1, "what the first did is not in the template");
+    insert_job(&store, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_template_is_made_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let template = template::path(place.path());
+    std::fs::write(&template, "[not a database]".repeat(4096)).unwrap();
+    let store = Store::open_new(&place.path().join("1"), Durability::Kill, place.path()).await.unwrap();
+    insert_job(&store, 1).await.unwrap();
+    assert!(!template.exists(), "the next run makes it");
+    let second = Store::open_new(&place.path().join("2"), Durability::Kill, place.path()).await.unwrap();
+    insert_job(&second, 1).await.unwrap();
+    assert!(template.exists());
+}

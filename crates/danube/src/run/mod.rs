@@ -89,7 +89,7 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
     let python = python.await.map_err(CliError::infra)??;
     let sandbox = Sandbox::new(config(arguments, place, &run, python.clone())?);
     let plan = request.plan(&run, &python, &snapshot, &sandbox.paths(&run.attempt()))?;
-    let store = Store::open_with(&run.dir, Durability::Kill).await.map_err(CliError::infra)?;
+    let store = Store::open_new(&run.dir, Durability::Kill, place.dir()).await.map_err(CliError::infra)?;
     insert_job(&store, &request, &plan, &snapshot).await?;
     let heading = heading(arguments, &request, &snapshot);
     Ok(Ready { run, store, plan, secrets: request.secrets, sandbox, heading })
