@@ -1,4 +1,4 @@
-//! Removes unpacked images. Their files belong to the containers' ids: where those are a user's range, only a
+//! Removes unpacked images, and what was downloaded. Their files belong to the containers' ids: where those are a user's range, only a
 //! process within it may.
 
 use std::os::fd::BorrowedFd;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::SandboxError;
+use crate::images::registry::Cache;
 use crate::images::{self, Hands, ImageError, ImageStore, ResolvedImage, Unpacked};
 use crate::monitor::CLEAR;
 
@@ -15,6 +16,7 @@ pub fn remove_unused(dir: &Path, sweeper: Command) -> Result<usize, SandboxError
     let store = ImageStore::open(dir).map_err(words)?;
     let mut hands = Sweeping(sweeper);
     store.sweep(&mut hands).map_err(words)?;
+    Cache::open(dir).and_then(|cache| cache.shrink(0)).map_err(words)?;
     let mut removed = 0;
     for image in store.list().map_err(words)? {
         match store.remove(&image.key, &mut hands) {

@@ -61,7 +61,6 @@ impl Sandbox {
     }
 
     async fn make(&self, spec: &GroupSpec) -> Result<(), SandboxError> {
-        spec.containers.iter().try_for_each(refuse_references)?;
         spec.containers.iter().try_for_each(|container| self.refuse_images(container))?;
         let folder = self.folder(&spec.attempt);
         self.make_folder(&folder)?;
@@ -233,14 +232,6 @@ impl Sandbox {
     }
 }
 
-fn refuse_references(spec: &ContainerSpec) -> Result<(), SandboxError> {
-    let ImageSource::Reference(reference) = &spec.image else { return Ok(()) };
-    Err(SandboxError::Image(format!(
-        "the image `{reference}` would have to be pulled from a registry, which this runtime does not do yet: give it \
-         as a local one with `--image {reference}=oci:DIR` or `--image {reference}=tar:FILE`"
-    )))
-}
-
 /// Outside of containers a workspace borrows Git's objects from the store itself.
 fn borrow_objects(workspace: &Path, assignment: &Assignment) -> Result<(), SandboxError> {
     let Some(objects) = assignment.objects() else { return Ok(()) };
@@ -310,7 +301,6 @@ impl Runtime for Sandbox {
     }
 
     async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
-        refuse_references(container)?;
         self.refuse_images(container)?;
         Ok(monitor::ask_to_add(&self.folder(attempt), container).await?)
     }
@@ -343,6 +333,8 @@ impl Runtime for Sandbox {
 /// What of the caller's environment a monitor needs. The rest may hold secrets, and stays where the caller put it.
 fn is_for_monitors(name: &str) -> bool {
     const PLAIN: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "RUST_BACKTRACE"];
+    // Where passwords of registries and trusted certificates are.
+    const REGISTRIES: [&str; 3] = ["DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"];
     let proxy = name.to_ascii_lowercase().ends_with("_proxy");
-    PLAIN.contains(&name) || proxy || name.starts_with("DANUBE_IMAGE_")
+    PLAIN.contains(&name) || REGISTRIES.contains(&name) || proxy || name.starts_with("DANUBE_IMAGE_")
 }

@@ -30,11 +30,11 @@ step.run('test ! -e made; test ! -e /usr/bin/python3', image='tar:box.tar', name
 
 #[test]
 fn an_image_may_be_given_a_name_on_the_command_line() {
-    let project = boxed("step.run('test ! -e /usr/bin/python3', image='node:22')");
-    project.run(&[]).expect(2).says("`node:22`").says("--image node:22=");
+    let project = boxed("step.run('test ! -e /usr/bin/python3', image='127.0.0.1:1/node:22')");
+    project.run(&["--json"]).expect(2).because("image_pull").says("`127.0.0.1:1/node:22`").says("--image NAME=");
     let tar = project.dir().join("box.tar");
-    project.run(&["--image", &format!("node:22=tar:{}", tar.display())]).expect(0);
-    project.run(&["--image", "node:22=host"]).expect(1);
+    project.run(&["--image", &format!("127.0.0.1:1/node:22=tar:{}", tar.display())]).expect(0);
+    project.run(&["--image", "127.0.0.1:1/node:22=host"]).expect(1);
 }
 
 #[test]

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use danube_core::id::ContainerName;
-use danube_core::runtime::{ContainerSpec, GroupFailure, Runtime, RuntimeError};
+use danube_core::runtime::{ContainerSpec, ContainerState, GroupFailure, Runtime, RuntimeError};
 use danube_proto::mailbox::{CallError, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::infra;
 use crate::failpoint::failpoint;
 use crate::job::effects::link;
+use crate::job::progress::Progress;
 use crate::job::shared::{NoContainer, Shared};
 use crate::records;
 use crate::shim::link::Link;
@@ -66,6 +67,9 @@ where
     failpoint("container-added");
     if let Err(error) = added {
         shared.forget_container(image);
+        // Nobody is to be shown any longer that it is being made.
+        let gone = ContainerState::Terminated { exit_code: 0, signal: None, oom: None };
+        shared.observer.tell(Progress::Container(spec.name, gone));
         return Err(unavailable(image, &error));
     }
     link(shared, spec.name.clone());

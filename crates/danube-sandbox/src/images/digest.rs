@@ -19,6 +19,11 @@ impl Digest {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
+    /// The digest of everything that was fed to a hasher.
+    pub(super) fn finished(hasher: Sha256) -> Self {
+        Self(hex::encode(hasher.finalize()))
+    }
+
     /// The 64 digits alone.
     #[must_use]
     pub fn hex(&self) -> &str {
@@ -85,7 +90,7 @@ impl<R: Read> HashingReader<R> {
 
     /// The digest of everything read so far.
     pub(super) fn digest(&self) -> Digest {
-        Digest(hex::encode(self.hasher.clone().finalize()))
+        Digest::finished(self.hasher.clone())
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::registry::RegistryError;
+
 /// Why an image cannot be read, unpacked, kept or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -150,6 +152,9 @@ pub enum ImageError {
         /// What it holds.
         value: String,
     },
+    /// A registry does not give it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The process that unpacked on our behalf reported this.
     #[error("{0}")]
     Hands(String),

@@ -1,6 +1,7 @@
 //! Images: found (`resolve`), unpacked safely (`unpack`), kept (`store`). See `docs/images.md`.
 //!
-//! The order of reading: [`resolve`] turns `oci:DIR` or `tar:FILE` into layers (`oci`, `docker`, `archive`), `blob`
+//! The order of reading: [`resolve`] turns `oci:DIR` or `tar:FILE` into layers (`oci`, `docker`, `archive`), [`registry`]
+//! does so for a reference, whose blobs it brings here first; `blob`
 //! reads a layer's bytes and checks them, `tarball` (`pax`, `sparse`) turns them into entries, `path` judges the
 //! names, `write` and `directories` put them into a `tree`. An image's author is taken for an attacker throughout.
 
@@ -15,6 +16,7 @@ mod limits;
 mod oci;
 mod path;
 mod pax;
+pub mod registry;
 mod resolve;
 mod sparse;
 mod store;

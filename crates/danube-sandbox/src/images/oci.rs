@@ -26,20 +26,41 @@ pub(super) enum Layout {
     Archive(Archive),
 }
 
-#[derive(Clone, Deserialize)]
+/// Every media type that a manifest is asked for with.
+pub(super) const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+
+/// What one document says of another, or of a layer.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Descriptor {
+pub(super) struct Descriptor {
     #[serde(default)]
     media_type: String,
     digest: String,
-    size: u64,
+    /// Its bytes.
+    pub size: u64,
     #[serde(default)]
     platform: Option<Platform>,
     #[serde(default)]
     annotations: std::collections::BTreeMap<String, String>,
 }
 
-#[derive(Clone, Deserialize)]
+impl Descriptor {
+    /// Of a manifest that was found by its digest.
+    pub fn of(digest: &Digest, size: u64) -> Self {
+        let media_type = MANIFEST[0].to_owned();
+        Self { media_type, digest: digest.to_string(), size, platform: None, annotations: Default::default() }
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> Result<Digest> {
+        let wrong = |why| ImageError::BadDocument { document: "a descriptor".to_owned(), why };
+        self.digest.parse().map_err(wrong)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
 struct Platform {
     #[serde(default)]
     architecture: String,
@@ -52,10 +73,34 @@ struct Index {
     manifests: Vec<Descriptor>,
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
+/// One image.
+#[derive(Debug, Deserialize)]
+pub(super) struct Manifest {
+    /// How its programs are run.
+    pub config: Descriptor,
+    /// From the lowest to the uppermost.
+    pub layers: Vec<Descriptor>,
+}
+
+/// What a registry answers when it is asked for an image.
+pub(super) enum Document {
+    /// One for several machines.
+    Index(Vec<Descriptor>),
+    /// One image.
+    Manifest(Manifest),
+}
+
+/// Reads a document whose media type nobody vouches for. One that could be read as both is refused.
+pub(super) fn document(bytes: &[u8], name: &str) -> Result<Document> {
+    let keys: std::collections::BTreeMap<String, serde::de::IgnoredAny> = parse(bytes, name)?;
+    match (keys.contains_key("manifests"), keys.contains_key("config") || keys.contains_key("layers")) {
+        (true, false) => Ok(Document::Index(parse::<Index>(bytes, name)?.manifests)),
+        (false, true) => parse(bytes, name).map(Document::Manifest),
+        _ => {
+            let why = "it is neither an index nor a manifest of OCI or of Docker's version 2".to_owned();
+            Err(ImageError::BadDocument { document: name.to_owned(), why })
+        }
+    }
 }
 
 impl Layout {
@@ -83,8 +128,7 @@ impl Layout {
 
     /// Where the described blob lies; its size is checked here, its digest when it is read.
     fn blob(&self, descriptor: &Descriptor) -> Result<(Blob, Digest)> {
-        let wrong = |why| ImageError::BadDocument { document: "a descriptor".to_owned(), why };
-        let digest: Digest = descriptor.digest.parse().map_err(wrong)?;
+        let digest = descriptor.digest()?;
         let missing =
             || ImageError::MissingBlob { blob: digest.to_string(), place: self.place().display().to_string() };
         let blob = self.file(&format!("blobs/sha256/{}", digest.hex()))?.ok_or_else(missing)?;
@@ -140,7 +184,8 @@ impl Layout {
         }
     }
 
-    fn image(&self, descriptor: &Descriptor, limits: &Limits) -> Result<ResolvedImage> {
+    /// The image of a manifest.
+    pub fn image(&self, descriptor: &Descriptor, limits: &Limits) -> Result<ResolvedImage> {
         let manifest: Manifest = self.document(descriptor)?;
         if !CONFIG.contains(&manifest.config.media_type.as_str()) {
             return Err(unknown(&manifest.config, "the configuration of an OCI or Docker image"));
@@ -162,10 +207,11 @@ impl Layout {
     }
 }
 
-const MOST_NESTED: usize = 4;
+/// An index may stand in an index.
+pub(super) const MOST_NESTED: usize = 4;
 
 /// The first descriptor that says it is for this machine, else the first that does not say.
-fn choose_by_platform(mut manifests: Vec<Descriptor>) -> Result<Descriptor> {
+pub(super) fn choose_by_platform(mut manifests: Vec<Descriptor>) -> Result<Descriptor> {
     let exact = |platform: &Platform| platform.os == "linux" && platform.architecture == machine();
     let at = manifests
         .iter()

@@ -34,9 +34,7 @@ pub fn resolve(source: &ImageSource, limits: &Limits) -> Result<ResolvedImage> {
         ImageSource::OciLayout { dir, tag } => Layout::Folder(absolute(dir)?).resolve(tag.as_deref(), limits),
         ImageSource::Tar(file) => tar(&absolute(file)?, limits),
         ImageSource::Host => Err(unsupported("host", "the machine's own programs are not unpacked")),
-        ImageSource::Reference(name) => {
-            Err(unsupported(name, "references into a registry are not supported here yet; use oci:DIR or tar:FILE"))
-        }
+        ImageSource::Reference(name) => Err(unsupported(name, "it is in a registry, and must be pulled")),
     }
 }
 

@@ -69,6 +69,11 @@ impl ImageKey {
         Self(format!("sha256-{}-{scheme}-{first_id}", digest.hex()))
     }
 
+    /// To whom the files belong, without the digest.
+    fn owner(&self) -> &str {
+        self.0.splitn(3, '-').nth(2).unwrap_or_default()
+    }
+
     /// The key as the name of its folder.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -111,6 +116,7 @@ struct Record {
 
 const RECORD: &str = "image.json";
 const ROOTFS: &str = "rootfs";
+const NOW: fs::Timespec = fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW };
 const PARTIAL: &str = ".partial-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -135,6 +141,8 @@ impl ImageStore {
     /// The unpacked image, if it is there.
     pub fn get(&self, key: &ImageKey) -> Result<Option<StoredImage>> {
         let lock = self.lock(key, FlockOperation::LockShared)?;
+        // Only the order of removal depends on it.
+        let _ = fs::futimens(&lock, &fs::Timestamps { last_access: NOW, last_modification: NOW });
         self.read(key, lock)
     }
 
@@ -197,6 +205,30 @@ impl ImageStore {
         Ok(kept)
     }
 
+    /// Removes what was not used for longest, until no more than so many bytes are left; never what is in use, nor what
+    /// belongs to other ids than this key's image, which these hands may not touch. How many images that were.
+    pub fn shrink(&self, limit: u64, like: &ImageKey, hands: &mut impl Hands) -> Result<usize> {
+        let mut all = self.list()?;
+        all.sort_by_cached_key(|kept| self.used(&kept.key));
+        let (mut total, mut removed) = (all.iter().map(|kept| kept.bytes).sum::<u64>(), 0);
+        for kept in all.iter().filter(|kept| kept.key.owner() == like.owner()) {
+            if total <= limit {
+                break;
+            }
+            match self.remove(&kept.key, hands) {
+                Ok(_) => (total, removed) = (total - kept.bytes, removed + 1),
+                Err(ImageError::InUse(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// When it was used last.
+    fn used(&self, key: &ImageKey) -> Option<std::time::SystemTime> {
+        self.path.join(lock_name(key)).metadata().ok()?.modified().ok()
+    }
+
     fn make(&self, key: &ImageKey, image: &ResolvedImage, hands: &mut impl Hands) -> Result<()> {
         self.discard_partial(key, hands)?;
         let made = self.make_partial(key, image, hands).and_then(|()| {
@@ -250,7 +282,7 @@ impl ImageStore {
     }
 
     fn lock(&self, key: &ImageKey, operation: FlockOperation) -> Result<OwnedFd> {
-        let name = format!(".lock-{}", key.as_str());
+        let name = lock_name(key);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(&self.dir, name.as_str(), flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| self.failed("lock", &name, errno))?;
@@ -309,6 +341,10 @@ impl ImageStore {
     fn failed(&self, action: &'static str, name: &str, source: impl Into<io::Error>) -> ImageError {
         ImageError::Store { action, path: self.path.join(name), source: source.into() }
     }
+}
+
+fn lock_name(key: &ImageKey) -> String {
+    format!(".lock-{}", key.as_str())
 }
 
 fn partial(key: &ImageKey) -> String {

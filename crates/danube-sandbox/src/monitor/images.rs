@@ -1,15 +1,18 @@
-//! Images for containers: found, unpacked once by the keeper's hands, and what they say of themselves.
+//! Images for containers: found (in a registry: [`pull`]), unpacked once by the keeper's hands, and what they say of themselves.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent};
+use danube_core::runtime::{ContainerSpec, ImageSource};
 use tokio::runtime::Handle;
 
+use super::pull;
 use super::serve::Group;
 use crate::error::SandboxError;
-use crate::images::{self, Hands, ImageError, ImageKey, ImageStore, Limits, ResolvedImage, StoredImage, Unpacked};
+use crate::images::{
+    self, Digest, Hands, ImageError, ImageKey, ImageStore, Limits, ResolvedImage, StoredImage, Unpacked,
+};
 use crate::keeper::unpack::ownership;
 use crate::keeper::wire::{Order, Reply};
 use crate::plan::Root;
@@ -37,13 +40,25 @@ pub async fn ready(group: &Arc<Group>, spec: &ContainerSpec) -> Result<Ready, Sa
 }
 
 fn find(group: &Arc<Group>, spec: &ContainerSpec, handle: Handle) -> Result<Ready, ImageError> {
-    let image = images::resolve(&spec.image, &Limits::from_env()?)?;
-    let dir = &group.assignment.config.image_dir;
-    let key = ImageKey::new(&image.digest, ownership(&group.ids), group.ids.first());
+    let limits = Limits::from_env()?;
     let mut hands = KeepersHands { group, spec, handle };
-    let stored = ImageStore::open(dir)?.ensure(&key, &image, &mut hands)?;
-    let rootfs = dir.join(key.as_str()).join("rootfs");
+    let stored = match &spec.image {
+        ImageSource::Reference(text) => pull::stored(group, &text.parse()?, &limits, &mut hands)?,
+        local => {
+            let image = images::resolve(local, &limits)?;
+            store(group)?.ensure(&key(group, &image.digest), &image, &mut hands)?
+        }
+    };
+    let rootfs = group.assignment.config.image_dir.join(stored.key.as_str()).join("rootfs");
     base(group, spec, stored, rootfs)
+}
+
+pub fn store(group: &Group) -> Result<ImageStore, ImageError> {
+    ImageStore::open(&group.assignment.config.image_dir)
+}
+
+pub fn key(group: &Group, digest: &Digest) -> ImageKey {
+    ImageKey::new(digest, ownership(&group.ids), group.ids.first())
 }
 
 fn base(group: &Group, spec: &ContainerSpec, stored: StoredImage, lower: PathBuf) -> Result<Ready, ImageError> {
@@ -62,9 +77,9 @@ fn base(group: &Group, spec: &ContainerSpec, stored: StoredImage, lower: PathBuf
 }
 
 /// The keeper does what this process has no right to: write files of a tenant's ids.
-struct KeepersHands<'a> {
-    group: &'a Arc<Group>,
-    spec: &'a ContainerSpec,
+pub struct KeepersHands<'a> {
+    pub group: &'a Arc<Group>,
+    pub spec: &'a ContainerSpec,
     handle: Handle,
 }
 
@@ -87,8 +102,7 @@ impl KeepersHands<'_> {
 
     fn tell(&self, done: u64, total: u64) {
         let percent = (done.saturating_mul(100)).checked_div(total).unwrap_or(100);
-        let state = ContainerState::Waiting { message: format!("unpacking the image: {percent} %") };
-        self.group.tell(&GroupEvent::State { container: self.spec.name.clone(), state });
+        self.group.tell_waiting(&self.spec.name, format!("unpacking the image: {percent} %"));
     }
 }
 

@@ -20,6 +20,7 @@ mod images;
 mod keeper;
 mod maps;
 mod plain;
+mod pull;
 mod reclaim;
 mod serve;
 mod start;

@@ -18,6 +18,7 @@ use super::control::{Control, Request};
 use super::images;
 use super::keeper::{Keeper, Started};
 use super::plain;
+use super::pull::Pinned;
 use crate::egress::{EgressSockets, Proxies, Relays, Resolver, Upstream};
 use crate::error::{Doing, SandboxError};
 use crate::group::folder::GroupFolder;
@@ -39,6 +40,8 @@ pub struct Group {
     pub keeper: Option<Keeper>,
     /// The limit of open files that this process found; containers keep it.
     pub open_files: Rlimit,
+    /// What the job's images in registries are.
+    pub pinned: Pinned,
     /// `/workspace` has been given to the steps' user.
     workspace: OnceCell<()>,
     cgroups: Option<Cgroups>,
@@ -96,7 +99,8 @@ impl Group {
         let journal = Mutex::new(Journal::open(&folder)?);
         let stopping = watch::Sender::new(false);
         let workspace = OnceCell::new();
-        let group = Self { folder, assignment, ids, keeper, open_files, workspace, cgroups, journal, stopping };
+        let pinned = Pinned::default();
+        let group = Self { folder, assignment, ids, keeper, open_files, pinned, workspace, cgroups, journal, stopping };
         Ok((Arc::new(group), sockets))
     }
 
@@ -106,6 +110,11 @@ impl Group {
         if let Err(error) = journal.append(event) {
             eprintln!("monitor: {error}");
         }
+    }
+
+    /// Everything is to end.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// The group cannot go on: says why, and kills what runs.
@@ -118,7 +127,8 @@ impl Group {
         self.tell(&GroupEvent::State { container: container.clone(), state });
     }
 
-    fn tell_waiting(&self, container: &ContainerName, message: impl Into<String>) {
+    /// A container is being made: at what the monitor is.
+    pub fn tell_waiting(&self, container: &ContainerName, message: impl Into<String>) {
         self.tell_state(container, ContainerState::Waiting { message: message.into() });
     }
 

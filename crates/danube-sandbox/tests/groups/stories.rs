@@ -316,10 +316,19 @@ fn a_reference_says_what_to_do(runtime: &tokio::runtime::Runtime) {
     let world = World::new();
     runtime.block_on(async {
         let mut spec = group("story-reference", &["worker"]);
-        spec.containers[0].image = ImageSource::parse("rust:1.95");
-        let Err(RuntimeError::Refused { kind, message }) = world.sandbox.create(&spec).await else { panic!("created") };
-        assert_eq!(kind, GroupFailure::Image);
-        assert!(message.contains("--image rust:1.95=oci:DIR"), "{message}");
+        spec.containers[0].image = ImageSource::parse("127.0.0.1:1/rust:1.95");
+        world.create(&spec).await;
+        let mut events = world.sandbox.watch(&spec.attempt);
+        loop {
+            match next(&mut events).await.unwrap() {
+                GroupEvent::Failed { kind, message } => {
+                    assert_eq!(kind, GroupFailure::Image);
+                    break assert!(message.contains("`127.0.0.1:1/rust:1.95`") && message.contains("HTTPS_PROXY"));
+                }
+                other => assert!(matches!(other, GroupEvent::State { .. }), "{other:?}"),
+            }
+        }
+        world.delete(&spec).await;
     });
 }
 

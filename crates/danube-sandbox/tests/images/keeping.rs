@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use danube_core::runtime::ImageSource;
 use danube_sandbox::images::{
-    Hands, Here, ImageKey, ImageStore, Limits, Ownership, ResolvedImage, Result, StoredImage, Unpacked, resolve,
+    Digest, Hands, Here, ImageKey, ImageStore, Limits, Ownership, ResolvedImage, Result, StoredImage, Unpacked, resolve,
 };
 
 use crate::builder::{Layout, Tar};
@@ -206,4 +206,31 @@ fn eight_processes_get_one_and_the_same_tree() {
     };
     let inodes: std::collections::BTreeSet<String> = children.into_iter().map(inode).collect();
     assert_eq!(inodes.len(), 1, "{inodes:?}");
+}
+
+#[test]
+fn beyond_the_limit_what_was_not_used_for_longest_goes_and_what_is_used_stays() {
+    let world = World::new();
+    let store = ImageStore::open(&world.base.path().join("root/store")).unwrap();
+    let keys: Vec<ImageKey> = (0..3)
+        .map(|n| {
+            let layer = Tar::new().file("f", vec![n; 10_000]).build();
+            let (image, key) = image(&Layout::of(&world.image().join(n.to_string()), vec![layer]).source());
+            store.ensure(&key, &image, &mut here()).unwrap();
+            let lock = world.base.path().join("root/store").join(format!(".lock-{}", key.as_str()));
+            let used = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(n));
+            fs::File::open(lock).unwrap().set_modified(used).unwrap();
+            key
+        })
+        .collect();
+    let listed = || store.list().unwrap().len();
+    let total: u64 = store.list().unwrap().iter().map(|kept| kept.bytes).sum();
+    let other = ImageKey::new(&Digest::of(b""), Ownership::Mapped, 7);
+    assert_eq!((store.shrink(0, &other, &mut here()).unwrap(), listed()), (0, 3), "others' files stay");
+    drop(store.get(&keys[0]).unwrap());
+    assert_eq!(store.shrink(total - 1, &keys[0], &mut here()).unwrap(), 1);
+    assert!(store.get(&keys[1]).unwrap().is_none() && store.get(&keys[0]).unwrap().is_some());
+    let held = store.get(&keys[2]).unwrap().unwrap();
+    assert_eq!((store.shrink(0, &keys[0], &mut here()).unwrap(), listed()), (1, 1));
+    drop(held);
 }

@@ -12,6 +12,7 @@ use danube_engine::job::Plan;
 use danube_engine::job::plan::Runner;
 use danube_engine::snapshot::Snapshot;
 use danube_proto::mailbox::Context;
+use danube_sandbox::images::registry::Reference;
 use danube_sandbox::{JobPaths, Python};
 
 use super::secrets;
@@ -137,9 +138,11 @@ fn images(arguments: &RunArgs, dir: &Path, danubefile: &Danubefile) -> Result<BT
         images.entry(name).or_insert(parsed);
     }
     for (name, source) in &images {
-        if let ImageSource::Reference(_) = source {
-            return Err(CliError::config(format!("the image `{name}` would have to come from a registry"))
-                .hint(format!("say where it is on this machine: --image {name}=tar:FILE, oci:DIR or host")));
+        if let ImageSource::Reference(text) = source {
+            text.parse::<Reference>().map_err(|error| {
+                CliError::config(format!("the image `{name}`: {error}"))
+                    .hint(format!("or say where it is on this machine: --image {name}=tar:FILE, oci:DIR or host"))
+            })?;
         }
     }
     Ok(images)
