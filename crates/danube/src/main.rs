@@ -44,7 +44,8 @@ fn start_logging(cli: &Cli) {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     let filter: Targets = cli.log.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Nobody may be listening: a line that cannot be written is no reason to panic in the midst of a job.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let registry = tracing_subscriber::registry();
     match cli.log_format {
         cli::LogFormat::Json => registry.with(lines.json().with_filter(filter)).init(),

@@ -239,6 +239,15 @@ mod readers {
         assert_eq!(child.wait().expect("its end").code(), Some(1));
     }
 
+    /// Of what is logged for want of anything better, a line comes rarely, and always at the wrong moment.
+    #[test]
+    fn logs_that_nobody_can_read_end_no_run() {
+        let project = Project::pipeline("step.run('seq 1000; exit 3')");
+        let mut child = project.command(&[]).env("DANUBE_LOG", "debug").spawn().expect("danube starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().expect("its end").code(), Some(1));
+    }
+
     #[test]
     fn a_cancel_without_a_reader_ends_the_run() {
         let project = Project::pipeline("step.run('echo working; exec sleep 1000', name='long')");

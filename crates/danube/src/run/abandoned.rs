@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use danube_core::runtime::Runtime;
 use danube_sandbox::{Sandbox, SandboxConfig};
 
-use super::resume;
+use super::{note, resume};
 use crate::error::CliError;
 use crate::place::{Place, RunDir};
 use crate::view;
@@ -27,7 +27,7 @@ pub async fn remove(place: &Place) {
         }
     }
     if removed > 0 {
-        eprintln!("note: {} of more than a day ago removed", view::count(removed, "interrupted run"));
+        note(&format!("note: {} of more than a day ago removed", view::count(removed, "interrupted run")));
     }
 }
 

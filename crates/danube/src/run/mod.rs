@@ -10,7 +10,7 @@ mod python;
 mod resume;
 mod secrets;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -80,6 +80,11 @@ async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
     ready
 }
 
+/// A note beside the results, on stderr. Nobody may be listening.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Makes everything that a job needs, and its rows.
 async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir) -> Result<Ready, CliError> {
     // Python is asked for its version, and the checkout copied, at the same time.
@@ -122,13 +127,13 @@ async fn copy(arguments: &RunArgs, request: &Request, run: &RunDir) -> Result<Sn
         let started = Instant::now();
         let progress = |done: u64, all: u64, bytes: u64| {
             if watched && started.elapsed().as_secs() >= 1 && done.is_multiple_of(64) {
-                eprint!("\rcopying the checkout: {done} of {all} files, {} MiB ", bytes >> 20);
+                let _ = write!(io::stderr(), "\rcopying the checkout: {done} of {all} files, {} MiB ", bytes >> 20);
             }
         };
         let request = snapshot::Request { dir: &dir, clean, workspace: &workspace, source: &source };
         let taken = snapshot::take(&request, &progress);
         if watched && started.elapsed().as_secs() >= 1 {
-            eprintln!();
+            note("");
         }
         taken
     });
@@ -184,7 +189,7 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     #[cfg(feature = "failpoints")]
     let runtime = cutting::Cutting::new(runtime);
     if arguments.json && arguments.isolation == Isolation::None {
-        eprintln!("{NOT_ISOLATED}");
+        note(NOT_ISOLATED);
     }
     let services = Services { runtime: Arc::new(runtime), store: ready.store.clone(), logs };
     let (observer, progress) = Observer::new();

@@ -5,7 +5,7 @@ use danube_store::{Durability, Store, jobs};
 
 use danube_engine::job::Plan;
 
-use super::{Ready, config, python, secrets};
+use super::{Ready, config, note, python, secrets};
 use crate::cli::RunArgs;
 use crate::error::CliError;
 use crate::place::{Place, RunDir};
@@ -19,7 +19,7 @@ pub fn now_ms() -> i64 {
 /// Says that a run was interrupted, so that nobody wonders what still works.
 pub fn mention_interrupted(place: &Place) {
     for run in place.runs().iter().filter(|run| is_interrupted(run)).take(1) {
-        eprintln!("note: run {} was interrupted; `danube run --resume` goes on with it", run.job);
+        note(&format!("note: run {} was interrupted; `danube run --resume` goes on with it", run.job));
     }
 }
 
