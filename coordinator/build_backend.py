@@ -22,7 +22,7 @@ SDIST = ["pyproject.toml", "README.md", "build_backend.py", "src/danube-runner.p
 
 def build_wheel(folder: str, settings: object = None, metadata: object = None) -> str:
     """Writes a wheel and returns its name."""
-    return _write_wheel(folder, {f"danube/{path.name}": path.read_bytes() for path in _modules()})
+    return _write_wheel(folder, {str(path.relative_to(HERE / "src")): path.read_bytes() for path in _modules()})
 
 
 def build_editable(folder: str, settings: object = None, metadata: object = None) -> str:
@@ -34,7 +34,7 @@ def build_sdist(folder: str, settings: object = None) -> str:
     """Writes a source archive and returns its name."""
     name = f"{STEM}.tar.gz"
     files = {path: (HERE / path).read_bytes() for path in SDIST}
-    files |= {f"src/danube/{path.name}": path.read_bytes() for path in _modules()}
+    files |= {str(path.relative_to(HERE)): path.read_bytes() for path in _modules()}
     with tarfile.open(Path(folder, name), "w:gz", format=tarfile.PAX_FORMAT) as archive:
         for path, content in sorted({**files, "PKG-INFO": _metadata()}.items()):
             member = tarfile.TarInfo(f"{STEM}/{path}")
@@ -45,7 +45,7 @@ def build_sdist(folder: str, settings: object = None) -> str:
 
 def _modules() -> list[Path]:
     folder = HERE / "src" / "danube"
-    return sorted([*folder.glob("*.py"), folder / "py.typed"])
+    return sorted([*folder.rglob("*.py"), folder / "py.typed"])
 
 
 def _write_wheel(folder: str, files: dict[str, bytes]) -> str:

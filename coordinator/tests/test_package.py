@@ -149,7 +149,7 @@ class WheelTest(unittest.TestCase):
             with zipfile.ZipFile(wheels[0]) as wheel:
                 self.assertIsNone(wheel.testzip())
                 names = set(wheel.namelist())
-        modules = {f"danube/{path.name}" for path in (PROJECT / "src" / "danube").glob("*.py")}
+        modules = {str(path.relative_to(PROJECT / "src")) for path in (PROJECT / "src" / "danube").rglob("*.py")}
         about = {f"danube_sdk-{danube.__version__}.dist-info/{name}" for name in ["METADATA", "WHEEL", "RECORD"]}
         self.assertEqual(names, modules | about | {"danube/py.typed"})
 

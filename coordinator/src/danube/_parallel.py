@@ -58,23 +58,30 @@ class Crew:
             self._scope.close()
             self._cancel()
             while self._scope.sent:
+                self._wait_for_report()
                 self._reports.get()
             raise
         return self._judge()
 
     def _start(self, threads: int) -> int:
-        from contextvars import copy_context
-        from threading import Thread
-
         for started in range(threads):
             try:
-                # Daemons: a thread that never ends must not keep the job from ending.
-                Thread(target=copy_context().run, args=(self._work,), daemon=True).start()
+                self._spawn()
             except RuntimeError as error:
                 if not started:
                     raise InfraError(f"step.parallel cannot start a thread: {error}") from None
                 return started
         return threads
+
+    def _spawn(self) -> None:
+        from contextvars import copy_context
+        from threading import Thread
+
+        # Daemons: a thread that never ends must not keep the job from ending.
+        Thread(target=copy_context().run, args=(self._work,), daemon=True).start()
+
+    def _wait_for_report(self) -> None:
+        """Whoever waits by other means than the queue's own does so here."""
 
     def _work(self) -> None:
         from queue import Empty
@@ -99,6 +106,7 @@ class Crew:
     def _follow(self, threads: int) -> None:
         cancelled = False
         while threads:
+            self._wait_for_report()
             report = self._reports.get()
             if isinstance(report, _ThreadEnded):
                 threads -= 1

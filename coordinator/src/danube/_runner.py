@@ -54,20 +54,20 @@ def main() -> NoReturn:
 
     Threads that the danubefile left behind, and its `atexit` functions, have no say in when that is.
     """
-    status = Exit.RAISED
+    ended = Exit.RAISED
     try:
         _line_by_line()
-        status = _status()
+        ended = status(load)
     except BaseException as error:
         # Not even the report could be written as it should: say the least, and never look like success.
-        _complain(f"danube: the danubefile failed with {type(error).__name__}\n")
+        complain(f"danube: the danubefile failed with {type(error).__name__}\n")
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except BaseException:
                 pass
-        os._exit(status)
+        os._exit(ended)
 
 
 def _line_by_line() -> None:
@@ -79,7 +79,8 @@ def _line_by_line() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def _status() -> int:
+def status(load: Callable[[], Callable[[], object]]) -> int:
+    """Loads the danubefile, calls its pipeline, and says in a number and in the log what became of it."""
     interrupt = Interrupt()
     try:
         interrupt.arm()
@@ -89,18 +90,18 @@ def _status() -> int:
         return _returned()
     except Unloadable as error:
         interrupt.disarm()
-        _complain(f"danube: {error}\n")
+        complain(f"danube: {error}\n")
         return Exit.UNLOADABLE
     except SystemExit as error:
         interrupt.disarm()
         return _exited(error)
     except (JobCancelled, JobTimeout) as error:
         interrupt.disarm()
-        _complain(f"danube: {error}{_where(error)}\n")
+        complain(f"danube: {error}{_where(error)}\n")
         return Exit.CANCELLED if isinstance(error, JobCancelled) else Exit.TIMEOUT
     except BaseException as error:
         interrupt.disarm()
-        _complain(_report_of(error))
+        complain(_report_of(error))
         return Exit.RAISED
 
 
@@ -108,10 +109,10 @@ def _returned() -> int:
     running = list(_call.in_flight.values())
     if running:
         names = "".join(f"  `{step.name}`" + (f" ({step.location})" if step.location else "") + "\n" for step in running)
-        _complain(f"danube: the pipeline's function returned while {len(running)} of its steps still ran:\n{names}")
+        complain(f"danube: the pipeline's function returned while {len(running)} of its steps still ran:\n{names}")
         return Exit.STEPS_ABANDONED
     if not _call.any_started:
-        _complain("danube: the pipeline's function returned and had started no step. Call step.run(...) in it.\n")
+        complain("danube: the pipeline's function returned and had started no step. Call step.run(...) in it.\n")
         return Exit.NO_STEPS
     return Exit.SUCCESS
 
@@ -119,7 +120,7 @@ def _returned() -> int:
 def _exited(error: SystemExit) -> int:
     if error.code is None or error.code == 0:
         return _returned()
-    _complain(f"danube: the danubefile called sys.exit({error.code!r}){_where(error)}\n")
+    complain(f"danube: the danubefile called sys.exit({error.code!r}){_where(error)}\n")
     return Exit.RAISED
 
 
@@ -135,7 +136,7 @@ def _where(error: BaseException) -> str:
     return _report.where(error)
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
     """Writes to the log even when Python's own streams are closed or broken."""
     try:
         sys.stdout.flush()

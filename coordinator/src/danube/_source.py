@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _DEFAULT = "/danube/src"
+_SDK = os.path.dirname(os.path.abspath(__file__)) + "/"
+"""In a test the SDK may lie in the repository itself, in a virtual environment."""
 
 
 def root() -> str:
@@ -20,7 +22,8 @@ def root() -> str:
 def relative(filename: str) -> str | None:
     """A path in the source as users know it, or None for any other file."""
     folder = root().rstrip("/") + "/"
-    return filename[len(folder) :] if filename.startswith(folder) else None
+    ours = filename.startswith(folder) and not filename.startswith(_SDK)
+    return filename[len(folder) :] if ours else None
 
 
 def caller() -> str | None:

@@ -1,0 +1,273 @@
+"""The master's side of the mailbox (docs/protocol.md §6) in the test's own process: the SDK above it is the real one.
+
+A connection takes the lines that the SDK writes, and gives back what the master would answer by the test's script.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from danube.errors import (
+    ImageUnavailable,
+    InfraError,
+    JobCancelled,
+    JobTimeout,
+    SecretNotFound,
+    StepLost,
+    StepTimeout,
+    UsageError,
+)
+from danube.testing._declared import Declared
+from danube.testing._script import End, Ends, OutOfMemory, Prompter
+from danube.testing._step import Cause, Step, of_call
+from danube.testing._turns import FOREVER, Over, Turns
+from danube.testing._verdict import Facts, Reason
+
+_CAPTURED = 1 << 20
+_TERMINATED = 143
+_KILLED = 137
+
+T = TypeVar("T")
+Reply = Callable[[], bytes]
+
+
+class Asked:
+    """A step that was started, and how its script wants it to end."""
+
+    def __init__(self, step: Step, end: End, *, separate: bool) -> None:
+        self.step = step
+        self.end = end
+        self.separate = separate
+        self.stopped = False
+
+    def seconds(self) -> float:
+        """How long it would take if nobody ended it."""
+        if isinstance(self.end, OutOfMemory):
+            return Ends(takes=self.end.takes).seconds()
+        if _is(self.end, StepLost):
+            return 0.0
+        return self.end.seconds() if isinstance(self.end, Ends) else FOREVER
+
+    def limit(self) -> float:
+        """When its own timeout ends it."""
+        if _is(self.end, StepTimeout):
+            return self.step.timeout or 0.0
+        return FOREVER if self.step.timeout is None else self.step.timeout
+
+
+class Master:
+    """What the SDK talks to."""
+
+    def __init__(self, prompter: Prompter, secrets: Mapping[str, str], declared: Declared, workspace: Path) -> None:
+        self.turns = Turns(self._stuck)
+        self.steps: list[Step] = []
+        self.refused: list[Step] = []
+        self.secrets_read: list[str] = []
+        self.facts = Facts()
+        self.broken: list[BaseException] = []
+        self._prompter = prompter
+        self._secrets = secrets
+        self._declared = declared
+        self._workspace = workspace
+        self._asked: dict[str, Asked] = {}
+        self._blow: JobCancelled | JobTimeout | None = None
+        self._closed: tuple[str, str] | None = None
+        self._lock = threading.Lock()
+        if declared.timeout is not None:
+            self.turns.set_alarm(declared.timeout, lambda: self.strike("timeout"))
+
+    def connect(self) -> Connection:
+        """What the SDK opens for each call."""
+        return Connection(self)
+
+    def strike(self, why: Literal["cancelled", "timeout"]) -> None:
+        """Ends the job before its time: the main thread learns it where it waits."""
+        if self.facts.interrupt is None:
+            self.facts.interrupt = why
+            cancelled = why == "cancelled"
+            self._blow = JobCancelled("the job was cancelled") if cancelled else JobTimeout("the job's time is up")
+            self.turns.set_alarm(self.turns.now + self._declared.cleanup_timeout, self._close)
+
+    def _close(self) -> None:
+        """The time for cleaning up is over."""
+        cancelled = self.facts.interrupt == "cancelled"
+        what = "the job is cancelled" if cancelled else "the job's time is up"
+        self._closed = ("cancelled" if cancelled else "timeout", f"{what} and its cleanup time is over")
+        for asked in self._asked.values():
+            asked.stopped = True
+
+    def pause(self, ready: Callable[[], bool], due: float = FOREVER) -> None:
+        """Lets the others go on; in the main thread, what ends the job strikes here."""
+        main = self.turns.is_main()
+        self.turns.wait(lambda: ready() or (main and self._blow is not None), due)
+        self._struck()
+
+    def _struck(self) -> None:
+        if self.turns.closed:
+            raise Over
+        if self._blow is not None and self.turns.is_main():
+            blow, self._blow = self._blow, None
+            raise blow
+
+    def call(self, line: bytes) -> Reply:
+        """Takes a call; what it gives waits for the answer."""
+        call = json.loads(line)
+        params: dict[str, Any] = call["params"]
+        if call["method"] == "step.cancel":
+            return self._cancel(params["step_id"])
+        self._struck()
+        return self._secret(params["name"]) if call["method"] == "secrets.get" else self._begin(call["id"], params)
+
+    def _stuck(self) -> None:
+        running = [step for step in self.steps if step.cause is None]
+        names = ", ".join(f"`{step.title}` ({step.location})" for step in running) or "the danubefile's threads"
+        self.broken.append(AssertionError(f"nothing would ever end {names}: give the step or the pipeline a timeout="))
+
+    def _cancel(self, call_id: str) -> Reply:
+        if call_id in self._asked:
+            self._asked[call_id].stopped = True
+        return lambda: _ok({})
+
+    def _secret(self, name: str) -> Reply:
+        if name not in self._secrets:
+            return lambda: _error("secret_not_found", _no_secret(name))
+        self.secrets_read.append(name)
+        return lambda: _ok({"value": self._secrets[name]})
+
+    def _begin(self, call_id: str, params: dict[str, Any]) -> Reply:
+        large: str | None = params.get("script_file")
+        script = None if large is None else Path(large).read_bytes().decode()
+        step = of_call(params, self._declared.image, self._workspace, script)
+        end = self._mine(lambda: self._prompter.outcome(step))
+        refusal = self._refusal(step, end)
+        if refusal is not None:
+            self.refused.append(step)
+            return lambda: _error(*refusal)
+        with self._lock:
+            step.number, step.started = len(self.steps) + 1, self.turns.now
+            self.steps.append(step)
+            self.facts.steps += 1
+        asked = Asked(step, end, separate=params["separate"] or (step.capture and not step.tty))
+        self._asked[call_id] = asked
+        return lambda: self._follow(asked)
+
+    def _mine(self, of_the_test: Callable[[], T]) -> T:
+        """What the test's own code raises ends the job, and is raised by `run`."""
+        try:
+            return of_the_test()
+        except BaseException as error:
+            self.broken.append(error)
+            self.turns.close()
+            raise Over from None
+
+    def _refusal(self, step: Step, end: End) -> tuple[str, str] | None:
+        if _is(end, ImageUnavailable):
+            return "image_unavailable", str(end) if isinstance(end, Exception) else f"the image `{step.image}` cannot be had"
+        if self._closed is not None:
+            return self._closed
+        for name in [*step.secrets.values(), *step.secret_files.values()]:
+            if name not in self._secrets or _is(end, SecretNotFound):
+                return "secret_not_found", _no_secret(name)
+        if _is(end, UsageError):
+            return "invalid", _words(end, "Danube refuses this step")
+        if _is(end, InfraError) and not _is(end, StepLost):
+            return "infra", _words(end, "the step's container cannot be reached")
+        return ("secret_not_found", _words(end, "there is no such secret")) if _is(end, SecretNotFound) else None
+
+    def _follow(self, asked: Asked) -> bytes:
+        step, seconds, limit = asked.step, asked.seconds(), asked.limit()
+        if _is(asked.end, JobCancelled) or _is(asked.end, JobTimeout):
+            self.strike("cancelled" if _is(asked.end, JobCancelled) else "timeout")
+            # A thread that takes no turns cannot be told to stop.
+            asked.stopped = not self.turns.is_member()
+        try:
+            self.pause(lambda: asked.stopped, step.started + min(seconds, limit))
+        except BaseException:
+            self._ended(step, "stopped", _TERMINATED)
+            raise
+        if asked.stopped:
+            return self._ended(step, "stopped", _TERMINATED)
+        if seconds > limit:
+            return self._ended(step, "timed_out", _TERMINATED)
+        return self._by_itself(asked)
+
+    def _by_itself(self, asked: Asked) -> bytes:
+        step, end = asked.step, asked.end
+        if isinstance(end, OutOfMemory):
+            return self._ended(step, "exited", _KILLED, message=self._out_of_memory(step))
+        if not isinstance(end, Ends):
+            lost = Reason("worker_lost", "the container `worker` ended before its steps did")
+            self.facts.loss = self.facts.loss or lost
+            return self._ended(step, "lost", -1, message="the step was lost: its container is gone")
+        cause: Cause = "exited" if end.started else "not_started"
+        return self._ended(step, cause, end.exit_code or (0 if end.started else 127), end.message, **_captured(asked, end))
+
+    def _out_of_memory(self, step: Step) -> str:
+        limit = max(step.memory or 0, self._declared.memory or 0)
+        if not limit:
+            return "the machine ran out of memory while `worker`, which has no limit, used it: set memory=, or use less"
+        message = f"worker ran out of memory: limit {-(-limit // (1 << 20))} MiB"
+        self.facts.loss = self.facts.loss or Reason("oom", message)
+        return f"{message}: raise memory= in @pipeline or step.run, or use less"
+
+    def _ended(self, step: Step, cause: Cause, exit_code: int, message: str | None = None, **captured: object) -> bytes:
+        step.cause, step.exit_code, step.message = cause, exit_code, message
+        step.duration = self.turns.now - step.started
+        answer = {"number": step.number, "exit_code": exit_code, "cause": cause, "duration_ms": round(step.duration * 1000)}
+        return _ok({**answer, "message": message, **captured})
+
+
+class Connection:
+    """As much of a socket as the SDK uses."""
+
+    def __init__(self, master: Master) -> None:
+        self._master = master
+        self._reply: Reply | None = None
+
+    def sendall(self, line: bytes) -> None:
+        """Takes a call."""
+        self._reply = self._master.call(line)
+
+    def recv(self, _size: int) -> bytes:
+        """Waits for the answer."""
+        reply, self._reply = self._reply, None
+        return b"" if reply is None else reply()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _is(end: End, kind: type[BaseException]) -> bool:
+    return isinstance(end, kind) or (isinstance(end, type) and issubclass(end, kind))
+
+
+def _words(end: object, otherwise: str) -> str:
+    return str(end) if isinstance(end, BaseException) and str(end) else otherwise
+
+
+def _no_secret(name: str) -> str:
+    return f"the job has no secret `{name}`. In a test, give it one: run(secrets={{{name!r}: …}})"
+
+
+def _captured(asked: Asked, end: Ends) -> dict[str, object]:
+    if not asked.step.capture:
+        return {}
+    stdout, stderr = (text.encode() if isinstance(text, str) else text for text in (end.stdout, end.stderr))
+    if not asked.separate:
+        stdout, stderr = stdout + stderr, b""
+    cut = len(stdout) > _CAPTURED or len(stderr) > _CAPTURED
+    shown = {"stdout": stdout[:_CAPTURED], "stderr": stderr[:_CAPTURED]}
+    return {**{name: b64encode(data).decode() for name, data in shown.items()}, "capture_truncated": cut}
+
+
+def _ok(answer: dict[str, object]) -> bytes:
+    return json.dumps({"ok": answer}).encode() + b"\n"
+
+
+def _error(code: str, message: str) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message}}).encode() + b"\n"
