@@ -3,9 +3,10 @@
 mod support;
 
 use danube_testutils::Registry;
+use rustix::process::Signal;
 use serde_json::json;
-use support::{Project, Ran};
 use support::image::Image;
+use support::{Project, Ran};
 
 /// A pipeline with this body in which `HOST` is the registry with the usual image as `team/tool:1`, and its digest.
 fn pushed(registry: &Registry, body: &str) -> (Project, String) {
@@ -84,4 +85,15 @@ fn a_registry_elsewhere_must_show_a_certificate_that_this_machine_trusts() {
     let port = registry.host.split_once(':').expect("a port").1;
     let plain = Project::pipeline(&format!("step.run('true', image='{address}:{port}/team/tool:1')"));
     plain.run(&["--json"]).expect(2).because("image_pull");
+}
+
+#[test]
+fn a_cancel_does_not_wait_for_a_registry_that_says_nothing() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = silent.local_addr().expect("its address");
+    let project = Project::pipeline(&format!("step.run('true', image='{host}/team/tool:1')"));
+    let mut run = project.watch(&[]);
+    let _asked = silent.accept().expect("the registry is asked");
+    run.signal(Signal::INT);
+    run.end().expect(130).because("cancelled");
 }

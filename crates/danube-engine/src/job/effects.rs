@@ -138,6 +138,7 @@ where
 
     /// Raises in the danubefile and stops the steps that run; cleanup code may start others.
     fn interrupt(&mut self, interrupt: Interrupt) {
+        self.shared.interrupt();
         let signal = match interrupt {
             Interrupt::Cancel => runner_signal::CANCELLED,
             Interrupt::Timeout => runner_signal::TIMEOUT,

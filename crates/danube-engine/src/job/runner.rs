@@ -22,7 +22,7 @@ use crate::coordinator::{Coordinator, mailbox};
 use crate::failpoint::failpoint;
 use crate::records::{self, Ended, NewStep};
 use crate::shim::follow::FollowError;
-use crate::shim::link::Link;
+use crate::shim::link::{Gone, Link};
 use crate::shim::transfer;
 
 /// The runner's own deadline is a second line behind the job's timer, for when the master is away.
@@ -58,7 +58,7 @@ fn report<R: Runtime>(shared: &Shared<R>, ended: Result<RunnerEnd, FollowError>)
     let event = match ended {
         Ok(end) => Event::RunnerEnded(end),
         // The runtime tells of the container's end; the verdict follows from its missing record.
-        Err(FollowError::Gone(crate::shim::link::Gone::Ended)) => return,
+        Err(FollowError::Gone(Gone::Ended)) => return,
         // Without a coordinator that can be believed there is nobody to wait for.
         Err(error) => Event::GroupFailed(GroupFailure::Infra, format!("the coordinator: {error}")),
     };
@@ -79,6 +79,15 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
     }));
     if let Some(end) = record.ended {
         return Ok(Ok(end_of(shared, end)));
+    }
+    tokio::select! {
+        () = workers_answer(shared) => {}
+        // Nothing was begun that could be cleaned up. One from before a restart may have been.
+        () = shared.interrupted(), if record.is_new => {
+            let message = "the job was interrupted before the danubefile began".to_owned();
+            let _ = shared.events.send(Event::GroupFailed(GroupFailure::Infra, message));
+            return Ok(Err(Gone::Ended.into()));
+        }
     }
     if let Err(error) = started(shared, link, request).await {
         return Ok(Err(error));
@@ -107,7 +116,6 @@ pub fn end_of<R: Runtime>(shared: &Shared<R>, end: Ended) -> RunnerEnd {
 }
 
 async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequest) -> Result<(), FollowError> {
-    workers_answer(shared).await;
     put_context(shared, link).await?;
     link.call(|mut client| {
         let request = request.clone();

@@ -61,6 +61,8 @@ pub struct Shared<R> {
     /// Futures that keep links, for the job's own task set.
     keepers: mpsc::UnboundedSender<Keeper>,
     running: watch::Sender<HashMap<StepId, Link>>,
+    /// The job was cancelled, or its time is up.
+    interrupted: watch::Sender<bool>,
     /// Why new steps are refused, once they are.
     closed: Mutex<Option<Closed>>,
     /// Steps whose caller vanished while they ran.
@@ -140,6 +142,7 @@ impl<R: Runtime> Shared<R> {
             links: watch::channel(links).0,
             keepers,
             running: watch::channel(HashMap::new()).0,
+            interrupted: watch::channel(false).0,
             closed: Mutex::new(None),
             forsaken: Mutex::default(),
             steps: Mutex::new(Steps::default()),
@@ -216,6 +219,17 @@ impl<R: Runtime> Shared<R> {
             true
         });
         answer
+    }
+
+    /// Notes that the job was cancelled, or that its time is up.
+    pub fn interrupt(&self) {
+        self.interrupted.send_replace(true);
+    }
+
+    /// Waits until the job is cancelled, or its time is up.
+    pub async fn interrupted(&self) {
+        // The sender lives as long as this.
+        drop(self.interrupted.subscribe().wait_for(|interrupted| *interrupted).await);
     }
 
     /// Refuses new steps from now on; the first reason stays.

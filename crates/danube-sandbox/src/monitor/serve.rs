@@ -117,6 +117,12 @@ impl Group {
         *self.stopping.borrow()
     }
 
+    /// Waits until everything is to end.
+    async fn stopped(&self) {
+        // The sender lives as long as the group.
+        drop(self.stopping.subscribe().wait_for(|stop| *stop).await);
+    }
+
     /// The group cannot go on: says why, and kills what runs.
     fn fail(&self, kind: GroupFailure, message: String) {
         self.tell(&GroupEvent::Failed { kind, message });
@@ -184,12 +190,11 @@ impl Group {
         let process = self.launch(spec, openings, cgroup.as_ref()).await?;
         self.tell_state(&name, ContainerState::Running);
         report.runs();
-        let mut stopping = self.stopping.subscribe();
         let ended = process.ended(cgroup.as_ref());
         tokio::pin!(ended);
         let state = tokio::select! {
             state = &mut ended => state?,
-            () = async { drop(stopping.wait_for(|stop| *stop).await) } => {
+            () = self.stopped() => {
                 process.kill();
                 ended.await?
             }
@@ -235,7 +240,11 @@ impl Group {
         let Some(keeper) = &self.keeper else {
             return plain::start(self, &spec, &openings, cgroup);
         };
-        let (base, lock) = self.base(&spec).await?;
+        let (base, lock) = tokio::select! {
+            base = self.base(&spec) => base?,
+            // Nobody waits for a download any more; what is half done is gone on with another time.
+            () = self.stopped() => return Err(SandboxError::Image("the job was stopped while its image was prepared".into())),
+        };
         let folder = self.folder.container(&spec.name);
         let plan = self.planner().outfit(&spec, base, &folder);
         keeper.own(outfit::owners(&plan, &folder)).await?;

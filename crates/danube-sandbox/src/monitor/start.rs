@@ -46,6 +46,8 @@ fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
     let runtime = runtime.doing(|| "start the monitor's runtime")?;
     let open_files = raise_open_files();
     let done = runtime.block_on(serve::run(folder.clone(), assignment, started, open_files));
+    // A download that waits for its registry does not keep a job that was stopped.
+    runtime.shutdown_background();
     drop(lock);
     done
 }
