@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import danube
+from danube import testing
 from danube import ImageUnavailable, InfraError, JobCancelled, JobTimeout, StepFailed, StepLost, StepTimeout
-from danube.testing import Ends, Hangs, Job, OutOfMemory, Refused, Step, Unscripted, run
+from danube.testing import Ends, Hangs, Job, OutOfMemory, Refused, Script, Step, Unscripted, run
 from tests.job import pipeline
+from tests.master import REPOSITORY
 
 BINARY = os.environ.get("DANUBE_TEST_BINARY")
 HEAD = "from danube import *\nimport os, sys, threading, time\n"
@@ -363,9 +366,9 @@ class WorldTest(TestingTest):
 BROKEN: list[tuple[str, str]] = [
     ("x = 1\n", "danubefile.py: no function is decorated with `@pipeline`"),
     ("from danube import *\n@pipeline\ndef a(): pass\n@pipeline()\ndef b(): pass\n",
-     "danubefile.py:4:2: a danubefile has one `@pipeline`; the first is on line 2"),
+     "danubefile.py:4:1: a danubefile has one `@pipeline`; the first is on line 2"),
     ("from danube import pipeline as p\n@p\nasync def a(): pass\n", "the pipeline's function must not be `async`"),
-    ("import danube as d\nif True:\n  @d.pipeline\n  def a(): pass\n", "3:4: `@pipeline` must decorate a function at the top level"),
+    ("import danube as d\nif True:\n  @d.pipeline\n  def a(): pass\n", "3:3: `@pipeline` must decorate a function at the top level"),
     ("from danube import *\n@pipeline\nclass A: pass\n", "`@pipeline` must decorate a function, not a class"),
     ("from danube import *\nL = 1\n@pipeline(timeout=L, name=f'{L}', params={'é': [L]})\ndef a(): pass\n",
      "danubefile.py:3:19: values in the decorator must be literals, not the name `L`"),
@@ -416,6 +419,36 @@ class RefusedTest(TestingTest):
             run(self.folder / "gone.py")
 
 
+class DocumentationTest(unittest.TestCase):
+    def test_the_page_has_every_name_and_argument(self) -> None:
+        page = (REPOSITORY / "docs/testing-danubefiles.md").read_text()
+        attributes = [name for kind in (Job, Step, Ends) for name in [*kind.__dataclass_fields__, *vars(kind)]]
+        for name in [*testing.__all__, *inspect.signature(run).parameters, *attributes]:
+            if not name.startswith("_") and name != "seconds":
+                self.assertRegex(page, rf"`(\w+\.)?{name}\b", name)
+
+    def test_what_the_page_shows_holds(self) -> None:
+        """Its danubefile is run by its tests."""
+        page = (REPOSITORY / "docs/testing-danubefiles.md").read_text()
+        danubefile, *tests = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        with tempfile.TemporaryDirectory(prefix="danube-") as folder:
+            Path(folder, "danubefile.py").write_text(danubefile)
+            shown: dict[str, Any] = {}
+            for number, code in enumerate(tests):
+                exec(compile(code, str(Path(folder, f"test_{number}.py")), "exec"), shown)
+            functions = [value for name, value in shown.items() if name.startswith("test_")]
+            self.assertGreater(len(functions), 8)
+            for function in functions:
+                function()
+            case = unittest.defaultTestLoader.loadTestsFromTestCase(shown["ReleaseTest"])
+            self.assertTrue(case.run(unittest.TestResult()).wasSuccessful())
+
+    def test_every_public_name_has_a_docstring(self) -> None:
+        for name in testing.__all__:
+            if name not in ("Key", "Outcome", "Script"):
+                self.assertTrue(inspect.getdoc(getattr(testing, name)), name)
+
+
 class WeightTest(unittest.TestCase):
     def test_danube_does_not_import_it(self) -> None:
         code = f"import sys; sys.path.append({str(Path(danube.__file__).parents[1])!r}); import danube; print(*sys.modules)"
@@ -423,14 +456,18 @@ class WeightTest(unittest.TestCase):
         self.assertNotIn("danube.testing", ran.stdout.split())
 
 
-AGREED: dict[str, tuple[str, dict[str, Any]]] = {
+AGREED: dict[str, tuple[str, Script]] = {
     "success": ("with step.group('g'):\n    step.run('true', name='a')\nstep.run(['echo', 'x y'])", {}),
     "a failing step": ("step.run('true'); step.run('exit 3', name='b'); step.run('true', name='c')", {"b": 3}),
     "retries": ("step.run('false', retries=2, check=False)", {"false": 1}),
     "no check": ("step.run('exit 4', check=False); step.run('echo v1', capture=True)", {"exit 4": 4, "echo v1": "v1\n"}),
     "no step": ("pass", {}),
     "an exception": ("step.run('true'); raise ValueError", {}),
-    "an exit": ("step.run('true'); sys.exit(7)", {}),
+    "an exit": ("step.run('true'); print('bye', file=sys.stderr); sys.exit(7)", {}),
+    "a module that is not there": ("step.run('true')\nimport pytest, pip", {}),
+    "a module of the repository": ("import lib.it; print(lib.it.__name__, ctx.params['n']); step.run('true')", {}),
+    "an image that cannot be had": ("step.run('true', image='no-such-' + 'image')", {"true": ImageUnavailable}),
+    "a danubefile out of time": ("try: step.run('sleep 60')\nfinally: step.run('true', name='tidy')", {"sleep 60": Hangs()}),
     "its own timeout": ("step.run('sleep 60', timeout=0.1)", {"sleep 60": StepTimeout}),
     "fail fast": ("step.parallel(step.call('sleep 60'), step.call('sleep 0.5; exit 1', name='b'))", {"sleep 60": Hangs(), "b": 1}),
     "no such program": ("step.run(['no-such-program'])", {"no-such-program": Ends(127, started=False)}),
@@ -438,9 +475,19 @@ AGREED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def _compared(log: list[str]) -> list[str]:
+    """Without what differs by nature: how long a step took, why an image is not there, and what only a test need be told."""
+    lines = [re.sub(r"after [0-9.]+ s", "after a while", line) for line in log if "run what needs" not in line]
+    return [re.sub("(ImageUnavailable|StepFailed: .* could not be started .*?): .*", r"\1", line) for line in lines]
+
+
 @unittest.skipUnless(BINARY, "DANUBE_TEST_BINARY names no danube to compare with")
 class AgreementTest(TestingTest):
-    """The same danubefile here and in a real job: the same steps in the same order, the same end."""
+    """The same danubefile here and in a real job: the same steps in the same order, the same log, the same end."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.write("", "lib/it.py")
 
     def danube_run(self) -> subprocess.CompletedProcess[str]:
         command = [str(BINARY), "run", str(self.folder), "--json", "--data-dir", str(self.folder / ".data")]
@@ -449,10 +496,14 @@ class AgreementTest(TestingTest):
     def test_jobs_end_alike(self) -> None:
         for name, (body, steps) in AGREED.items():
             with self.subTest(name):
-                job = self.body(body, steps=steps)
+                text = pipeline(body).replace("'tests'", "'tests', params={'n': 7}" + (", timeout=2" if "out of time" in name else ""))
+                job = run(self.write(HEAD + text), steps=steps)
                 ran = self.danube_run()
                 self.assertTrue(ran.stdout, ran.stderr)
-                real = json.loads(ran.stdout.splitlines()[-1])
+                events = [json.loads(line) for line in ran.stdout.splitlines()]
+                real = events[-1]
+                log = [event["text"] for event in events if event["type"] == "log" and event["step"] == 0]
+                self.assertEqual(_compared(job.output.splitlines()), _compared(log))
                 ours = [(step.title, step.cause, step.exit_code) for step in job.steps]
                 self.assertEqual(ours, [(step["name"], step["cause"], step["exit_code"]) for step in real["steps"]])
                 reason = real.get("reason") or {}

@@ -1,5 +1,6 @@
 """A danubefile as users write it, checked by pyright and mypy in their strict modes; never run."""
 
+import re
 from pathlib import Path
 from typing import assert_type
 
@@ -10,11 +11,13 @@ from danube import (
     StepCall,
     StepFailed,
     StepResult,
+    StepTimeout,
     ctx,
     pipeline,
     secrets,
     step,
 )
+from danube.testing import Ends, Hangs, Job, Script, Step, run
 
 
 @pipeline
@@ -68,6 +71,23 @@ def about(context: Context = ctx) -> None:
         assert_type(failure.location, str | None)
     except JobCancelled:
         raise
+
+
+def tested() -> None:
+    def artifact(step: Step) -> str | None:
+        (step.workspace / "out").touch()
+        return step.location
+
+    script: Script = {"lint": 1, re.compile("^cargo"): [1, StepTimeout, 0], lambda step: step.tty: artifact}
+    job = run("danubefile.py", steps=script, params={"count": 3}, strict=True)
+    assert_type(job, Job)
+    assert_type(job.step("lint").exit_code, int | None)
+    assert_type([step.command for step in job.ran("cargo *")], list[str | tuple[str, ...]])
+    run(steps={"a": JobCancelled, "b": Ends(1, takes="10m"), "c": Hangs(), "*": ["v1", None, StepTimeout]}, branch=None)
+    kept: Script = {"a": 1}
+    run(steps={**kept, "b": 2})
+    run(steps={"a": 1.5})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    run(steps={"a": ValueError})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
 
 
 def wrong() -> None:

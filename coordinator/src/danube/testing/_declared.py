@@ -130,11 +130,14 @@ class _Reader:
     def _wrong(self, node: ast.expr | ast.arg | ast.keyword | None, message: str, hint: str = "") -> None:
         self._wrongs.append(Wrong(node, message, hint))
 
+    def _decorator_wrong(self, node: ast.expr, message: str, hint: str) -> None:
+        self._wrongs.append(Wrong(node, message, hint, is_decorator=True))
+
     def _not_one(self, found: Sequence[ast.expr]) -> None:
         found = sorted(found, key=lambda decorator: decorator.lineno)
         for extra in found[1:]:
             first = found[0].lineno
-            self._wrong(extra, f"a danubefile has one `@pipeline`; the first is on line {first}", "keep one")
+            self._decorator_wrong(extra, f"a danubefile has one `@pipeline`; the first is on line {first}", "keep one")
         if not found and not self._names.modules and not self._names.members:
             self._wrong(None, "no function is decorated with `@pipeline`", "add `from danube import pipeline, step`")
         elif not found:
@@ -142,9 +145,9 @@ class _Reader:
 
     def _callable(self, decorator: ast.expr, function: _Decorated) -> bool:
         if isinstance(function, ast.ClassDef):
-            self._wrong(decorator, "`@pipeline` must decorate a function, not a class", "write `def`")
+            self._decorator_wrong(decorator, "`@pipeline` must decorate a function, not a class", "write `def`")
         elif function not in self._tree.body:
-            self._wrong(decorator, "`@pipeline` must decorate a function at the top level of the file")
+            self._decorator_wrong(decorator, "`@pipeline` must decorate a function at the top level of the file", "move it there")
         elif isinstance(function, ast.AsyncFunctionDef):
             self._wrong(decorator, "the pipeline's function must not be `async`", "write `def`")
         return not self._wrongs

@@ -23,6 +23,8 @@ class Wrong:
     node: ast.expr | ast.arg | ast.keyword | None
     message: str
     hint: str = ""
+    is_decorator: bool = False
+    """Its `@` stands before the node."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -35,7 +37,7 @@ class Wrong:
             return f"{path}: {self.message}{hint}"
         line = source.splitlines()[self.node.lineno - 1]
         before = line.encode()[: self.node.col_offset].decode(errors="replace")
-        place = f"{path}:{self.node.lineno}:{len(before) + 1}"
+        place = f"{path}:{self.node.lineno}:{len(before) + (0 if self.is_decorator else 1)}"
         return f"{place}: {self.message}\n  {self.node.lineno} | {line.strip()}{hint}"
 
 

@@ -204,8 +204,10 @@ class Master:
             lost = Reason("worker_lost", "the container `worker` ended before its steps did")
             self.facts.loss = self.facts.loss or lost
             return self._ended(step, "lost", -1, message="the step was lost: its container is gone")
-        cause: Cause = "exited" if end.started else "not_started"
-        return self._ended(step, cause, end.exit_code or (0 if end.started else 127), end.message, **_captured(asked, end))
+        if not end.started:
+            missing = "its program or its working directory is not there"
+            return self._ended(step, "not_started", end.exit_code or 127, end.message or missing)
+        return self._ended(step, "exited", end.exit_code, end.message, **_captured(asked, end))
 
     def _out_of_memory(self, step: Step) -> str:
         limit = max(step.memory or 0, self._declared.memory or 0)

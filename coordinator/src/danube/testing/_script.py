@@ -116,7 +116,7 @@ class Prompter:
     """Tells for each step of one job how it ends."""
 
     def __init__(self, script: Script, *, strict: bool) -> None:
-        self._script = sorted(script.items(), key=lambda item: _rank(item[0]))
+        self._script = sorted(script.items(), key=lambda entry: _rank(entry[0]))
         self._strict = strict
         self._used: dict[int, int] = {}
         self._lock = Lock()
