@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use danube_testutils::Registry;
 use rustix::process::Signal;
 use serde_json::json;
@@ -68,6 +70,25 @@ step.run('echo goes on', image='HOST/team/' + 'tool:1')";
     let ran = project.run(&["--json"]).expect(0);
     assert!(ran.lines(0, None).concat().contains("does not have it"), "{}", ran.stdout);
     Project::pipeline("step.run('true', image='No/Such Name')").run(&[]).expect(2).says("names no image");
+}
+
+#[test]
+fn beyond_the_limit_images_that_nobody_uses_go() {
+    let Some(registry) = Registry::start() else { return };
+    let (project, _) = pushed(&registry, "step.run('echo $FROM', image='HOST/team/tool:1')");
+    project.run(&["--json"]).expect(0);
+    let layout = project.outside("other");
+    Image::usual().oci(&layout, &json!({ "Env": ["PATH=/bin", "FROM=other"] }));
+    registry.push(&layout, "team/tool", "1");
+    let mut command = project.command(&["--json"]);
+    let ran = Ran::of(command.env("DANUBE_IMAGE_CACHE_BYTES", "1").output().expect("danube starts"));
+    assert_eq!(ran.expect(0).lines(1, None), ["other"], "what is used stays");
+    let names = |dir: &str| {
+        let entries = fs::read_dir(project.data().join(dir)).expect("a folder").flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().expect("text"));
+        names.filter(|name| !name.starts_with('.')).collect::<Vec<_>>()
+    };
+    assert_eq!((names("images").len(), names("images/.registry/blobs/sha256").len()), (1, 0), "{:?}", names("images"));
 }
 
 #[test]
