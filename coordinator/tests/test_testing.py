@@ -14,14 +14,15 @@ import threading
 import time
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import danube
 from danube import testing
 from danube import ImageUnavailable, InfraError, JobCancelled, JobTimeout, StepFailed, StepLost, StepTimeout
-from danube.testing import Ends, Hangs, Job, OutOfMemory, Refused, Script, Step, Unscripted, run
+from danube.testing import Ends, Hangs, Job, OutOfMemory, Reason, Refused, Script, Step, Unscripted, run
+from danube.testing._verdict import Facts, Kind, verdict
 from tests.job import pipeline
-from tests.master import REPOSITORY
+from tests.master import REPOSITORY, wire_fields
 
 BINARY = os.environ.get("DANUBE_TEST_BINARY")
 HEAD = "from danube import *\nimport os, sys, threading, time\n"
@@ -227,6 +228,26 @@ class OutcomeTest(TestingTest):
     def test_what_would_hang_for_ever_fails_the_test(self) -> None:
         with self.assertRaisesRegex(AssertionError, r"nothing would ever end `sleep 1d` \(danubefile.py:6\), `x`"):
             self.body("\nstep.parallel(\n  step.call('sleep 1d'), step.call('x'))", steps={"sleep 1d": Hangs(), "x": Hangs()})
+
+
+    def test_waiting_without_end_fails_the_test(self) -> None:
+        with self.assertRaisesRegex(AssertionError, "10000 steps have run, the last is `ready`"):
+            self.body("while step.run('ready', check=False).exit_code: time.sleep(60)", steps={"ready": 1})
+
+    def test_a_wrong_outcome_is_told(self) -> None:
+        wrong: list[Any] = [True, 1.5, StepFailed, ValueError("x"), lambda _: object()]
+        for outcome in wrong:
+            with self.assertRaisesRegex(TypeError, "exit code"):
+                self.body("step.run('a')", steps={"a": outcome})
+
+    def test_an_interrupt_from_the_keyboard_ends_the_test(self) -> None:
+        with self.assertRaises(KeyboardInterrupt):
+            self.body("step.run('a'); raise KeyboardInterrupt")
+
+    def test_a_swallowed_cancel_is_still_one(self) -> None:
+        body = "try: step.run('a')\nexcept BaseException: step.run('b')"
+        job = self.body(body, steps={"a": JobCancelled})
+        self.assertEqual((job.status, job.names, job.exception), ("cancelled", ["a", "b"], None))
 
 
 class ParallelTest(TestingTest):
@@ -447,6 +468,31 @@ class DocumentationTest(unittest.TestCase):
         for name in testing.__all__:
             if name not in ("Key", "Outcome", "Script"):
                 self.assertTrue(inspect.getdoc(getattr(testing, name)), name)
+
+
+class EngineTest(unittest.TestCase):
+    """What is written down on both sides is the same."""
+
+    def test_a_step_has_all_that_the_sdk_asks_for(self) -> None:
+        renamed = {"script": "command", "script_file": "command", "argv": "command", "timeout_ms": "timeout", "memory_bytes": "memory"}
+        asked = {renamed.get(name, name) for name in wire_fields("StepRun")} - {"separate"}
+        self.assertEqual(asked - set(Step.__dataclass_fields__), set())
+        self.assertEqual(wire_fields("StepAnswer") & set(Step.__dataclass_fields__), {"number", "exit_code", "cause", "message"})
+
+    def test_verdicts_are_the_engines(self) -> None:
+        rust = (REPOSITORY / "crates/danube-core/src/job.rs").read_text()
+        kinds = dict(re.findall(r'Self::(\w+) => "(\w+)",', rust))
+        classes = {kind: group for names, group in re.findall(r"((?:Self::\w+ ?\|? ?)+)=> ExitClass::(\w+)", rust)
+                   for kind in re.findall(r"Self::(\w+)", names)}  # fmt: skip
+        codes = {name: int(code) for name, code in re.findall(r"Self::(\w+) => (\d+),", rust)}
+        for name, kind in kinds.items():
+            if kind in get_args(Kind):
+                self.assertEqual(Reason(kind, "").exit_code, codes[classes[name]], kind)
+        self.assertLessEqual(set(get_args(Kind)), set(kinds.values()))
+        for facts in [Facts(), Facts(interrupt="timeout"), Facts(interrupt="cancelled")]:
+            for status in [0, 1, 12]:
+                _, reason = verdict(status, facts)
+                self.assertIn(f'"{reason.message}"' if reason else "", rust)
 
 
 class WeightTest(unittest.TestCase):

@@ -96,6 +96,8 @@ def run(
     """
     file = _found(danubefile, sys._getframe(1).f_code.co_filename)  # pyright: ignore[reportPrivateUsage]
     root = file.parent if source is None else Path(source).resolve()
+    if not file.is_relative_to(root):
+        raise Refused([f"{file} is not in {root}: name a file within source="])
     entry_point = str(file.relative_to(root))
     declared = _declared.read(entry_point, _read(file))
     context: dict[str, object] = {

@@ -29,6 +29,7 @@ from danube.testing._turns import FOREVER, Over, Turns
 from danube.testing._verdict import Facts, Reason
 
 _CAPTURED = 1 << 20
+_MOST_STEPS = 10_000
 _TERMINATED = 143
 _KILLED = 137
 
@@ -143,7 +144,7 @@ class Master:
         large: str | None = params.get("script_file")
         script = None if large is None else Path(large).read_bytes().decode()
         step = of_call(params, self._declared.image, self._workspace, script)
-        end = self._mine(lambda: self._prompter.outcome(step))
+        end = self._mine(lambda: self._outcome(step))
         refusal = self._refusal(step, end)
         if refusal is not None:
             self.refused.append(step)
@@ -155,6 +156,11 @@ class Master:
         asked = Asked(step, end, separate=params["separate"] or (step.capture and not step.tty))
         self._asked[call_id] = asked
         return lambda: self._follow(asked)
+
+    def _outcome(self, step: Step) -> End:
+        if len(self.steps) == _MOST_STEPS:
+            raise AssertionError(f"{_MOST_STEPS} steps have run, the last is `{step.name}`: does it wait for what the script never says?")
+        return self._prompter.outcome(step)
 
     def _mine(self, of_the_test: Callable[[], T]) -> T:
         """What the test's own code raises ends the job, and is raised by `run`."""

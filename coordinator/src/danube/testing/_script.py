@@ -160,7 +160,8 @@ class Prompter:
             return self._resolved(outcome[before], step, 0)
         if callable(outcome) and not isinstance(outcome, type):
             return self._resolved(outcome(step), step, 0)
-        raise TypeError(f"`{step.name}` cannot end with {outcome!r}: see danube.testing.Outcome")
+        hint = "an exit code, a text, Ends(…), a list of these, or a function; see danube.testing.Outcome"
+        raise TypeError(f"`{step.name}` cannot end with {outcome!r}: give {hint}")
 
 
 def _is_raised(outcome: object) -> TypeGuard[Raised]:
