@@ -9,7 +9,7 @@ pub struct Patience {
     pub tries: u32,
     /// Before the second time; then twice as long each time.
     pub first_pause: Duration,
-    /// No pause is longer, whatever a registry asks for.
+    /// No pause is longer. A registry that asks for a longer one is not waited for.
     pub longest_pause: Duration,
 }
 
@@ -24,7 +24,9 @@ impl Patience {
     #[must_use]
     pub fn pause(&self, failures: u32, asked: Option<Duration>) -> Option<Duration> {
         let doubled = self.first_pause.saturating_mul(1 << (failures.saturating_sub(1)).min(20));
-        (failures < self.tries).then(|| asked.unwrap_or(doubled).max(doubled).min(self.longest_pause))
+        let asked = asked.unwrap_or_default();
+        let worth_it = failures < self.tries && asked <= self.longest_pause;
+        worth_it.then(|| doubled.max(asked).min(self.longest_pause))
     }
 }
 
@@ -38,6 +40,6 @@ mod tests {
         let pauses: Vec<_> = (1..=6).map(|failures| patience.pause(failures, None).map(|p| p.as_millis())).collect();
         assert_eq!(pauses, [Some(500), Some(1000), Some(2000), Some(4000), Some(8000), None]);
         assert_eq!(patience.pause(1, Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
-        assert_eq!(patience.pause(1, Some(Duration::MAX)), Some(Duration::from_secs(60)));
+        assert_eq!(patience.pause(1, Some(Duration::from_secs(3600))), None);
     }
 }
