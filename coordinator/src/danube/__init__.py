@@ -12,13 +12,14 @@ it runs a command in a container of the job::
 The reference is `docs/sdk.md` in Danube's repository.
 """
 
-from danube import secrets, step
+from danube import artifacts, secrets, step
 from danube._call import StepCall
 from danube._context import Context, ParamValue, ctx
 from danube._pipeline import pipeline
 from danube._result import StepResult
 from danube._secret_file import SecretFile
 from danube.errors import (
+    ArtifactNotFound,
     CaptureTooLarge,
     DanubeError,
     ImageUnavailable,
@@ -39,6 +40,7 @@ from danube.errors import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArtifactNotFound",
     "CaptureTooLarge",
     "Context",
     "DanubeError",
@@ -60,6 +62,7 @@ __all__ = [
     "StepTimeout",
     "UsageError",
     "__version__",
+    "artifacts",
     "ctx",
     "pipeline",
     "secrets",

@@ -7,6 +7,7 @@ import os
 
 from danube import _json_text
 from danube.errors import (
+    ArtifactNotFound,
     DanubeError,
     ImageUnavailable,
     InfraError,
@@ -35,6 +36,7 @@ _ERRORS: dict[str, type[DanubeError] | type[JobCancelled] | type[JobTimeout]] = 
     "image_unavailable": ImageUnavailable,
     "step_conflict": InfraError,
     "secret_not_found": SecretNotFound,
+    "artifact_not_found": ArtifactNotFound,
     "cancelled": JobCancelled,
     "timeout": JobTimeout,
     "infra": InfraError,

@@ -63,6 +63,17 @@ class SecretNotFound(DanubeError):
     """
 
 
+class ArtifactNotFound(DanubeError):
+    """No file of the workspace matches what `artifacts.upload` was asked for.
+
+    Example:
+        try:
+            artifacts.upload("dist/*.whl")
+        except ArtifactNotFound:
+            print("nothing was built")
+    """
+
+
 class StepError(DanubeError):
     """Something about one step.
 

@@ -3,6 +3,7 @@
 //! Everything here can be tested without a clock, a disk or a network. Crates that act (store, sandbox,
 //! engine) speak in these words.
 
+pub mod artifact;
 pub mod egress;
 pub mod id;
 pub mod job;

@@ -2,6 +2,7 @@
 //! machine and performs its effects ([`job`]), the coordinator's calls are served ([`coordinator`]), each container's
 //! shim is spoken to over a stream that may die at any byte ([`shim`]), and output becomes durable logs ([`logs`]).
 
+pub mod artifacts;
 pub mod coordinator;
 mod error;
 mod failpoint;

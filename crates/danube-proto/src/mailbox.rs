@@ -30,6 +30,9 @@ pub enum Call {
     /// Asks for a secret's value.
     #[serde(rename = "secrets.get")]
     SecretGet(SecretGet),
+    /// Keeps a file of the workspace beyond the job.
+    #[serde(rename = "artifacts.upload")]
+    ArtifactUpload(ArtifactUpload),
 }
 
 /// Parameters of `step.run`.
@@ -127,6 +130,16 @@ pub struct SecretGet {
     pub name: String,
 }
 
+/// Parameters of `artifacts.upload`: one file. Its bytes are read by the master, from a worker's shim.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactUpload {
+    /// Below `/workspace`, relative to it.
+    pub path: String,
+    /// Under which it is kept; once in an attempt.
+    pub name: String,
+}
+
 /// A line back. The last one has `ok` or `error`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,6 +160,15 @@ pub enum Answer {
     Secret {
         /// The value.
         value: String,
+    },
+    /// Of `artifacts.upload`.
+    Artifact {
+        /// Under which it is kept; secrets in it are masked.
+        name: String,
+        /// Bytes.
+        size: u64,
+        /// Of its content, in hexadecimal; the master's own.
+        sha256: String,
     },
     /// Of calls without a result.
     Done {},
@@ -214,6 +236,8 @@ pub enum ErrorCode {
     StepConflict,
     /// No such secret, or not for this job.
     SecretNotFound,
+    /// No such file in the workspace.
+    ArtifactNotFound,
     /// The job is being cancelled.
     Cancelled,
     /// The job's time is up.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use sqlx::SqlitePool;
 
+pub mod artifacts;
 pub mod attempts;
 pub mod containers;
 pub mod egress;
@@ -29,6 +30,8 @@ pub use writer::{Tx, WriteFuture};
 pub const DATABASE: &str = "danube.db";
 /// Where the logs stand in the data directory (docs/logs.md).
 pub const LOGS: &str = "logs";
+/// Where the files of artifacts stand in the data directory.
+pub const ARTIFACTS: &str = "artifacts";
 
 /// What a commit survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,6 +103,9 @@ pub struct RunArgs {
     /// Keep the workspace, and say where it is.
     #[arg(long)]
     pub keep: bool,
+    /// Put the artifacts that the danubefile uploads into DIR, replacing older ones.
+    #[arg(long, value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
     /// Print events as JSON lines instead (docs/json.md).
     #[arg(long)]
     pub json: bool,

@@ -109,6 +109,11 @@ impl RunDir {
         self.dir.join("source")
     }
 
+    /// Where artifacts stand under their names.
+    pub fn named_artifacts(&self) -> PathBuf {
+        self.dir.join("uploads")
+    }
+
     /// Removes a run that was never begun.
     pub fn discard(&self) {
         if let Err(error) = fs::remove_dir_all(&self.dir) {

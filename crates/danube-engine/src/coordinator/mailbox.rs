@@ -192,7 +192,7 @@ fn parse(id: StepId, line: &[u8]) -> Result<CallLine, CallError> {
 }
 
 /// Every method of docs/protocol.md §6.
-const METHODS: [&str; 3] = ["step.run", "step.cancel", "secrets.get"];
+const METHODS: [&str; 4] = ["step.run", "step.cancel", "secrets.get", "artifacts.upload"];
 
 fn encode(line: &ReplyLine) -> Bytes {
     serde_json::to_vec(line).map_or_else(|_| Bytes::from_static(BROKEN), Bytes::from)

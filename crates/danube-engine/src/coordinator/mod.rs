@@ -15,6 +15,7 @@ use crate::job::effects::signal;
 use crate::job::shared::{Closed, Shared};
 use crate::shim::follow::release;
 
+mod artifact;
 mod container;
 pub mod mailbox;
 mod request;
@@ -44,6 +45,7 @@ where
             }
             Call::StepCancel(cancel) => self.cancel(&cancel).await,
             Call::SecretGet(get) => self.secret(&get),
+            Call::ArtifactUpload(upload) => artifact::upload(&self.0, id, &upload).await,
         };
         answer.map_or_else(|error| ReplyLine::Error(self.masked(error)), ReplyLine::Ok)
     }

@@ -6,6 +6,7 @@ use danube_core::id::ContainerName;
 use danube_core::job::{JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
 use danube_proto::mailbox::StepCause;
+use danube_store::artifacts::ArtifactRow;
 use danube_store::steps::StepRow;
 use tokio::sync::mpsc;
 
@@ -22,6 +23,8 @@ pub enum Progress {
     StepStarted(StepStarted),
     /// A step ended.
     StepEnded(StepEnded),
+    /// A file is kept.
+    Artifact(ArtifactRow),
     /// A name was asked for.
     Egress(EgressEvent),
     /// The data directory's disk is full, so the job waits; or has room again, so it goes on.

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::plan::{COMPUTED_IMAGES, Plan};
 use super::progress::Observer;
 use super::room::Room;
+use crate::artifacts::ArtifactDir;
 use crate::logs::LogDir;
 use crate::records::{KnownStep, KnownSteps};
 use crate::shim::link::{Fenced, Link, Peer};
@@ -30,11 +31,14 @@ pub struct Services<R> {
     pub store: Store,
     /// Where logs are written.
     pub logs: LogDir,
+    /// Where artifacts are kept.
+    pub artifacts: ArtifactDir,
 }
 
 impl<R> Clone for Services<R> {
     fn clone(&self) -> Self {
-        Self { runtime: self.runtime.clone(), store: self.store.clone(), logs: self.logs.clone() }
+        let (runtime, store) = (self.runtime.clone(), self.store.clone());
+        Self { runtime, store, logs: self.logs.clone(), artifacts: self.artifacts.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use danube_core::job::Verdict;
 use danube_core::machine::{Effect, Event, Machine};
 use danube_core::runtime::Runtime;
+use danube_store::artifacts;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -47,7 +48,7 @@ where
     let (shared, keepers) = Shared::new(services, plan, secrets, observer, sender)?;
     let shared = Arc::new(shared);
     let before = records::resume(&shared).await?;
-    tell_again(&shared);
+    tell_again(&shared).await?;
     if let Some(verdict) = before.verdict {
         return remove(&shared, verdict).await;
     }
@@ -113,11 +114,14 @@ async fn remove<R: Runtime>(shared: &Shared<R>, verdict: Verdict) -> Result<Verd
     Ok(verdict)
 }
 
-/// Tells of the steps that ended before a restart, so that whoever looks sees the whole job.
-fn tell_again<R: Runtime>(shared: &Shared<R>) {
+/// Tells of what came to its end before a restart, so that whoever looks sees the whole job.
+async fn tell_again<R: Runtime>(shared: &Shared<R>) -> Result<(), EngineError> {
     for known in shared.known_steps().into_iter().filter(|known| known.row.finished_ms.is_some()) {
         let log = shared.services.logs.tail(&shared.plan.group.attempt, known.row.number);
         shared.observer.tell(Progress::StepStarted(StepStarted::again(&known.row, log)));
         shared.observer.tell(Progress::StepEnded(StepEnded::again(&known.row)));
     }
+    let kept = artifacts::list(shared.services.store.read(), &shared.plan.group.attempt).await?;
+    kept.into_iter().for_each(|row| shared.observer.tell(Progress::Artifact(row)));
+    Ok(())
 }

@@ -11,6 +11,7 @@ use danube_core::id::{AttemptId, ContainerName, StepId};
 use danube_core::job::Verdict;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace};
 use danube_engine::EngineError;
+use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::plan::Runner;
 use danube_engine::job::progress::Observer;
 use danube_engine::job::{self, Plan, Services};
@@ -18,7 +19,7 @@ use danube_engine::logs::LogDir;
 use danube_proto::mailbox::Context;
 use danube_store::jobs::{self, NewJob, Source};
 use danube_store::steps::{self, StepKey, StepRow};
-use danube_store::{Durability, LOGS, Store};
+use danube_store::{ARTIFACTS, Durability, LOGS, Store};
 use danube_testutils::{Script, Scripted};
 use tempfile::TempDir;
 
@@ -95,7 +96,8 @@ impl Stage {
         let data = dir.path().join("data");
         let store = Store::open_with(&data, Durability::Kill).await.expect("store");
         insert(&store, &plan()).await;
-        let services = Services { runtime: Arc::new(Scripted::new(script)), store, logs: LogDir::new(data.join(LOGS)) };
+        let (logs, artifacts) = (LogDir::new(data.join(LOGS)), ArtifactDir::new(data.join(ARTIFACTS)));
+        let services = Services { runtime: Arc::new(Scripted::new(script)), store, logs, artifacts };
         Self { services, dir }
     }
 

@@ -6,6 +6,7 @@ mod abandoned;
 mod cutting;
 mod interrupt;
 mod prepare;
+mod publish;
 mod python;
 mod resume;
 mod secrets;
@@ -17,13 +18,14 @@ use std::time::Instant;
 
 use danube_core::egress::EgressPolicy;
 use danube_core::job::{ExitClass, Verdict};
+use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::progress::Observer;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
 use danube_engine::snapshot::{self, Snapshot};
 use danube_sandbox::{HomeTools, Python, Sandbox, SandboxConfig};
 use danube_store::jobs::{self, NewJob, Source};
-use danube_store::{Durability, LOGS, Store};
+use danube_store::{ARTIFACTS, Durability, LOGS, Store};
 
 use crate::cli::{Color, Isolation, RunArgs};
 use crate::error::CliError;
@@ -191,7 +193,9 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     if arguments.json && arguments.isolation == Isolation::None {
         note(NOT_ISOLATED);
     }
-    let services = Services { runtime: Arc::new(runtime), store: ready.store.clone(), logs };
+    let artifacts = ArtifactDir::new(ready.run.dir.join(ARTIFACTS));
+    let kept = artifacts.clone();
+    let services = Services { runtime: Arc::new(runtime), store: ready.store.clone(), logs, artifacts };
     let (observer, progress) = Observer::new();
     let orders = interrupt::orders().map_err(CliError::infra)?;
     // In a task of its own: a terminal that is stopped blocks this thread, and must not stop the job.
@@ -200,6 +204,7 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     let verdict = job.await.map_err(CliError::infra)?.map_err(CliError::infra)?;
     // A terminal that went away does not change how the job ended.
     if let Ok(mut summary) = shown {
+        summary.artifacts_dir = publish::publish(&kept, &ready.run, &summary.artifacts, arguments.artifacts.as_deref());
         summary.workspace = Some(ready.run.workspace()).filter(|dir| arguments.keep && dir.exists());
         let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let _ = view.finished(&summary, &verdict, took);

@@ -6,6 +6,7 @@ use danube_core::egress::{EgressEvent, EgressPolicy};
 use danube_core::job::{JobStatus, Verdict};
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::Line;
+use danube_store::artifacts::ArtifactRow;
 use serde::Serialize;
 
 use super::summary::{StepSummary, Summary, full_name};
@@ -41,6 +42,11 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         cut: bool,
     },
+    Artifact {
+        name: &'a str,
+        size: i64,
+        sha256: String,
+    },
     Egress(&'a EgressEvent),
     Job(Job<'a>),
 }
@@ -74,6 +80,8 @@ struct Job<'a> {
     steps: Vec<Step<'a>>,
     allow_list: Vec<String>,
     not_listed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace: Option<String>,
 }
@@ -134,6 +142,11 @@ impl Json {
         Self::print(&Event::Step { step: step.number, name: &step.name, state: "ended", detail })
     }
 
+    pub(super) fn artifact(&mut self, artifact: &ArtifactRow) -> io::Result<()> {
+        let (name, sha256) = (&artifact.name, hex::encode(&artifact.sha256));
+        Self::print(&Event::Artifact { name, size: artifact.size, sha256 })
+    }
+
     pub(super) fn egress(&mut self, event: &EgressEvent) -> io::Result<()> {
         Self::print(&Event::Egress(event))
     }
@@ -152,6 +165,7 @@ impl Json {
             steps: steps.collect(),
             allow_list: summary.egress.allow_list(&self.policy).into_iter().map(String::from).collect(),
             not_listed: summary.egress.more(),
+            artifacts: summary.artifacts_dir.as_ref().map(|path| path.to_string_lossy().into_owned()),
             workspace: summary.workspace.as_ref().map(|path| path.to_string_lossy().into_owned()),
         }))
     }

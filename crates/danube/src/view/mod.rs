@@ -20,6 +20,7 @@ use danube_core::runtime::ContainerState;
 use danube_engine::job::Progress;
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::{Line, LogTail};
+use danube_store::artifacts::ArtifactRow;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, interval};
 
@@ -96,6 +97,11 @@ impl Shown {
                     return Ok(());
                 }
                 self.step_ended(view, end)
+            }
+            Progress::Artifact(artifact) => {
+                view.artifact(&artifact)?;
+                self.summary.artifacts.push(artifact);
+                Ok(())
             }
             Progress::Egress(event) => {
                 view.egress(&event)?;
@@ -259,6 +265,13 @@ impl View {
         match self {
             Self::Terminal(terminal) => terminal.tick(),
             Self::Json(_) => Ok(()),
+        }
+    }
+
+    fn artifact(&mut self, artifact: &ArtifactRow) -> io::Result<()> {
+        match self {
+            Self::Terminal(_) => Ok(()),
+            Self::Json(json) => json.artifact(artifact),
         }
     }
 

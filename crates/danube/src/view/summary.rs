@@ -6,6 +6,7 @@ use danube_core::job::Verdict;
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_engine::logs::{Line, LogTail};
 use danube_proto::mailbox::StepCause;
+use danube_store::artifacts::ArtifactRow;
 
 use super::reached::Reached;
 
@@ -18,6 +19,10 @@ pub struct Summary {
     pub own_log: Option<LogTail>,
     /// What was tried to reach.
     pub egress: Reached,
+    /// What was uploaded.
+    pub artifacts: Vec<ArtifactRow>,
+    /// Where that stands under its names.
+    pub artifacts_dir: Option<PathBuf>,
     /// The workspace that stays (`--keep`).
     pub workspace: Option<PathBuf>,
     /// How the job ended.

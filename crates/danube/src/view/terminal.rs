@@ -14,7 +14,7 @@ use super::escapes;
 use super::paint::{Paint, Tone, columns};
 use super::status_line::StatusLine;
 use super::summary::{Outcome, StepSummary, Summary, full_name};
-use super::words::{advice, count, duration, harmless, outcome, refusal, shortened};
+use super::words::{advice, bytes, count, duration, harmless, outcome, refusal, shortened};
 
 /// Lines of a failed step that are shown again at the end.
 const LAST_LINES: usize = 20;
@@ -22,6 +22,8 @@ const LAST_LINES: usize = 20;
 const LONGEST_PART: usize = 64 * 1024;
 /// Names in the summary are padded to the longest, but not further than this.
 const WIDEST_NAME: usize = 60;
+/// Artifacts listed one by one.
+const MOST_ARTIFACTS: usize = 40;
 /// What of a line is not the name: mark, number, duration, exit code.
 const BESIDE_NAME: usize = 32;
 /// Takes the status line away.
@@ -194,6 +196,7 @@ impl Terminal {
         }
         self.steps(summary)?;
         self.names(summary)?;
+        self.artifacts(summary)?;
         self.last_words(summary, verdict, duration_ms)?;
         self.workspace(summary)
     }
@@ -254,6 +257,23 @@ impl Terminal {
         let how = "  To allow only these, save them as egress.txt: danube run --egress egress.txt";
         let how = self.paint.text(Tone::Dim, how);
         self.line(&how)
+    }
+
+    /// What was uploaded, and where it is.
+    fn artifacts(&mut self, summary: &Summary) -> io::Result<()> {
+        let Some(dir) = &summary.artifacts_dir else { return Ok(()) };
+        self.bold("Artifacts")?;
+        for artifact in summary.artifacts.iter().take(MOST_ARTIFACTS) {
+            let size = bytes(u64::try_from(artifact.size).unwrap_or(0));
+            let size = self.paint.text(Tone::Dim, &size);
+            self.line(&format!("  {}  {size}", harmless(&artifact.name)))?;
+        }
+        match summary.artifacts.len().saturating_sub(MOST_ARTIFACTS) {
+            0 => {}
+            more => self.line(&format!("  and {more} more"))?,
+        }
+        let place = self.paint.text(Tone::Dim, &format!("  in {}", harmless(&dir.to_string_lossy())));
+        self.line(&place)
     }
 
     fn last_words(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {

@@ -63,6 +63,14 @@ pub const fn refusal(verdict: EgressVerdict) -> &'static str {
     }
 }
 
+/// `512 B`, `12.3 KiB`, `4.0 GiB`.
+pub fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let Some(unit) = (1..=4).rev().find(|unit| bytes >> (10 * unit) > 0) else { return format!("{bytes} B") };
+    let tenths = (u128::from(bytes) * 10) >> (10 * unit);
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[unit - 1])
+}
+
 /// Text of a tenant for a terminal: without control characters that could move the cursor or fake our own lines.
 pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -76,6 +84,12 @@ mod tests {
     fn long_names_are_cut_by_characters() {
         assert_eq!((shortened("größer", 6), shortened("größer", 4)), ("größer".to_owned(), "grö…".to_owned()));
         assert_eq!(shortened("abc", 0), "…");
+    }
+
+    #[test]
+    fn bytes_have_a_unit_that_fits() {
+        let words = [0, 1023, 1024, 12_650, 5 << 20, u64::MAX].map(bytes);
+        assert_eq!(words, ["0 B", "1023 B", "1.0 KiB", "12.3 KiB", "5.0 MiB", "16777215.9 TiB"]);
     }
 
     #[test]

@@ -1,0 +1,134 @@
+//! One `artifacts.upload`: the file is read from a worker's shim, hashed as it arrives, made durable, and then has its
+//! row. The danubefile only says which file: nothing that it, or a step, says about the content counts.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use danube_core::artifact::ArtifactName;
+use danube_core::id::StepId;
+use danube_core::runtime::Runtime;
+use danube_proto::mailbox::{Answer, ArtifactUpload, CallError, ErrorCode};
+use danube_store::Durability;
+use danube_store::artifacts::{self, ArtifactRow, Caps, Inserted, NewArtifact};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::Code;
+
+use super::{container, infra, invalid, refused};
+use crate::artifacts::sync;
+use crate::failpoint::failpoint;
+use crate::job::progress::Progress;
+use crate::job::shared::Shared;
+use crate::records;
+use crate::shim::link::{CallFailed, Link};
+use crate::shim::transfer::{self, Fetched, TransferError};
+
+/// The largest artifact, in bytes.
+const LARGEST: u64 = 4 << 30;
+/// What an attempt may keep: more is a cache, or a mistake.
+const CAPS: Caps = Caps { count: 10_000, bytes: 16 << 30 };
+/// Where a step's files are.
+const WORKSPACE: &str = "/workspace";
+
+/// Keeps a file of the workspace. Delivered again after a restart, it answers what is kept already.
+pub async fn upload<R>(shared: &Arc<Shared<R>>, id: StepId, upload: &ArtifactUpload) -> Result<Answer, CallError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    if let Some(closed) = shared.closed() {
+        return Err(refused(closed));
+    }
+    let attempt = &shared.plan.group.attempt;
+    if let Some(row) = artifacts::of_call(shared.services.store.read(), attempt, id).await.map_err(infra)? {
+        return Ok(answer(&row));
+    }
+    let name: ArtifactName = named(shared, &upload.name)?;
+    let below: ArtifactName = upload.path.parse().map_err(|_| unreachable_path(&upload.path))?;
+    let (_, link) = container::of_image(shared, &shared.plan.default_image).await?;
+    let (file, path) = shared.services.artifacts.begin(attempt, id).map_err(infra)?;
+    let kept = keep(shared, &link, &below, (&file, &path), (name, id)).await;
+    if kept.is_err() {
+        // Without its row nobody would ever find it.
+        let _ = std::fs::remove_file(&path);
+    }
+    kept
+}
+
+/// Secrets are masked in names too: names are shown.
+fn named<R: Runtime>(shared: &Shared<R>, name: &str) -> Result<ArtifactName, CallError> {
+    shared.mask(name).parse().map_err(|error| invalid(format!("the artifact {name:?}: {error}")))
+}
+
+fn unreachable_path(path: &str) -> CallError {
+    invalid(format!("{path:?} is not a file below {WORKSPACE}: give its path relative to that"))
+}
+
+async fn keep<R: Runtime>(
+    shared: &Shared<R>,
+    link: &Link,
+    below: &ArtifactName,
+    (file, path): (&File, &Path),
+    (name, call): (ArtifactName, StepId),
+) -> Result<Answer, CallError> {
+    let from = format!("{WORKSPACE}/{below}");
+    let Fetched { size, sha256 } = transfer::fetch(link, &from, LARGEST, file).await.map_err(|e| failed(below, e))?;
+    if shared.services.store.durability() == Durability::PowerCut {
+        let (file, path): (File, PathBuf) = (file.try_clone().map_err(infra)?, path.to_owned());
+        tokio::task::spawn_blocking(move || sync(&file, &path)).await.map_err(infra)?.map_err(infra)?;
+    }
+    failpoint("artifact-received");
+    let artifact = NewArtifact { name, call, size, sha256, created_ms: records::now_ms() };
+    write_row(shared, artifact).await
+}
+
+async fn write_row<R: Runtime>(shared: &Shared<R>, artifact: NewArtifact) -> Result<Answer, CallError> {
+    let (attempt, new) = (shared.plan.group.attempt.clone(), artifact.clone());
+    let insert = shared
+        .services
+        .store
+        .write(move |tx| Box::pin(async move { artifacts::insert(tx, &attempt, &new, CAPS).await }));
+    match insert.await.map_err(infra)? {
+        Inserted::Kept => {}
+        Inserted::Taken(name) if name == artifact.name.as_str() => {
+            return Err(invalid(format!("the artifact `{name}` exists already: upload each name once")));
+        }
+        Inserted::Taken(name) => {
+            return Err(invalid(format!("the artifacts `{}` and `{name}` cannot both exist: one is a folder of the other", artifact.name)));
+        }
+        Inserted::Full => return Err(full()),
+    }
+    failpoint("artifact-kept");
+    let row = ArtifactRow {
+        name: artifact.name.to_string(),
+        call: artifact.call.to_string(),
+        size: i64::try_from(artifact.size).unwrap_or(i64::MAX),
+        sha256: artifact.sha256.to_vec(),
+        created_ms: artifact.created_ms,
+    };
+    shared.observer.tell(Progress::Artifact(row.clone()));
+    Ok(answer(&row))
+}
+
+fn answer(row: &ArtifactRow) -> Answer {
+    let sha256 = row.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    Answer::Artifact { name: row.name.clone(), size: u64::try_from(row.size).unwrap_or(0), sha256 }
+}
+
+fn failed(path: &ArtifactName, error: TransferError) -> CallError {
+    match error {
+        TransferError::Call(CallFailed::Refused(status)) if status.code() == Code::NotFound => {
+            let message = format!("there is no file `{path}` in the workspace");
+            CallError { code: ErrorCode::ArtifactNotFound, message }
+        }
+        TransferError::Call(CallFailed::Refused(status)) => invalid(format!("`{path}`: {}", status.message())),
+        TransferError::TooLarge { .. } => invalid(format!("`{path}` is larger than {} GiB", LARGEST >> 30)),
+        TransferError::Disk(error) => infra(format!("`{path}` cannot be kept: {error}: make room, then run again")),
+        other => infra(format!("`{path}`: {other}")),
+    }
+}
+
+fn full() -> CallError {
+    let (count, gib) = (CAPS.count, CAPS.bytes >> 30);
+    invalid(format!("a job keeps at most {count} artifacts and {gib} GiB: upload an archive, or less"))
+}
