@@ -57,7 +57,12 @@ fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the database under another name first, so that one that stands under its own name is always whole.
-pub(crate) async fn create(dir: &Path, path: &Path, durability: Durability, migrations: &Migrator) -> Result<(), StoreError> {
+pub(crate) async fn create(
+    dir: &Path,
+    path: &Path,
+    durability: Durability,
+    migrations: &Migrator,
+) -> Result<(), StoreError> {
     let draft = dir.join(format!("{DATABASE}.new"));
     for suffix in ["", "-wal", "-shm"] {
         remove(&PathBuf::from(format!("{}{suffix}", draft.display())))?;

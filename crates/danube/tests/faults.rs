@@ -24,7 +24,8 @@ value = step.run('echo four >> marks; echo captured', name='captured', capture=T
 assert value == 'captured\n', repr(value)
 print('the danubefile says', value.strip())
 step.run('echo five >> marks', name='added', image='com' + 'puted')
-step.run('sort marks', name='marks')
+step.run('sort marks | tee sorted', name='marks')
+artifacts.upload('sorted')
 "#;
 
 /// The image that [`BODY`] computes, so that its container is added while the job runs.
@@ -37,6 +38,7 @@ const RUN: [&str; 3] = ["--json", COMPUTED[0], COMPUTED[1]];
 struct Whole {
     steps: BTreeMap<String, Step>,
     own_log: Vec<u8>,
+    artifact: Option<Vec<u8>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +65,9 @@ fn whole(project: &Project, ran: &Ran) -> Whole {
             (step["exit_code"].as_i64().expect("ended"), step["sha256"].as_str().expect("a hash"));
         (name, Step { exit_code, sha256: sha256.to_owned(), log: log(step["step"].as_u64().expect("a number")) })
     };
-    Whole { steps: job["steps"].as_array().expect("steps").iter().map(step).collect(), own_log: log(0) }
+    let steps = job["steps"].as_array().expect("steps").iter().map(step).collect();
+    let artifact = fs::read(project.runs().pop().expect("a run").join("uploads/sorted")).ok();
+    Whole { steps, own_log: log(0), artifact }
 }
 
 /// Goes on with the run to its end.
@@ -84,6 +88,7 @@ fn killed_at_each_point_the_job_goes_on_as_if_nothing_had_been() {
     let undisturbed = Project::pipeline(BODY);
     let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
     assert_eq!(wanted.steps["marks"].log, b"five\nfour\none\nthree\ntwo\n");
+    assert_eq!(wanted.artifact, Some(wanted.steps["marks"].log.clone()));
     for failpoint in FAILPOINTS {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);

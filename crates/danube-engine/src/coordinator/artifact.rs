@@ -94,7 +94,10 @@ async fn write_row<R: Runtime>(shared: &Shared<R>, artifact: NewArtifact) -> Res
             return Err(invalid(format!("the artifact `{name}` exists already: upload each name once")));
         }
         Inserted::Taken(name) => {
-            return Err(invalid(format!("the artifacts `{}` and `{name}` cannot both exist: one is a folder of the other", artifact.name)));
+            return Err(invalid(format!(
+                "the artifacts `{}` and `{name}` cannot both exist: one is a folder of the other",
+                artifact.name
+            )));
         }
         Inserted::Full => return Err(full()),
     }

@@ -37,7 +37,9 @@ pub fn root(user: (u32, u32), resolv_conf: &str, host: &str) -> HostRoot {
 pub fn shows(path: &Path) -> bool {
     let listed = SHOWN.iter().any(|name| path.starts_with(Path::new("/").join(name)));
     let second = |parent: &str| Some(path.strip_prefix(parent).ok()?.iter().next()?.to_str()?.to_owned());
-    listed || second("/").is_some_and(|name| is_library(&name)) || second("/etc").is_some_and(|name| is_shown_of_etc(&name))
+    listed
+        || second("/").is_some_and(|name| is_library(&name))
+        || second("/etc").is_some_and(|name| is_shown_of_etc(&name))
 }
 
 /// `/lib`, `/lib64`, `/lib32`, …

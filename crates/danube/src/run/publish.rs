@@ -12,12 +12,7 @@ use crate::place::RunDir;
 
 /// Puts the run's artifacts into `chosen`, or else beside the run's record, which goes with the last runs' records. Says
 /// where they are. One that cannot be put there is still in the run's record, and is told of on stderr.
-pub fn publish(
-    kept: &ArtifactDir,
-    run: &RunDir,
-    artifacts: &[ArtifactRow],
-    chosen: Option<&Path>,
-) -> Option<PathBuf> {
+pub fn publish(kept: &ArtifactDir, run: &RunDir, artifacts: &[ArtifactRow], chosen: Option<&Path>) -> Option<PathBuf> {
     if artifacts.is_empty() {
         return None;
     }

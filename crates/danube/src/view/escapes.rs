@@ -6,7 +6,11 @@ use std::borrow::Cow;
 /// Gives the line without its other control characters; `colors` keeps the colours.
 pub fn shown(line: &[u8], colors: bool) -> Cow<'_, [u8]> {
     // Nearly every line is plain; looking at all of it without stopping early is what the compiler makes fast.
-    if line.iter().fold(false, |found, byte| found | is_control(*byte)) { cleaned(line, colors).into() } else { line.into() }
+    if line.iter().fold(false, |found, byte| found | is_control(*byte)) {
+        cleaned(line, colors).into()
+    } else {
+        line.into()
+    }
 }
 
 fn cleaned(line: &[u8], colors: bool) -> Vec<u8> {
