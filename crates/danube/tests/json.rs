@@ -127,7 +127,7 @@ step.run('head -c 3000000 /dev/zero | tr \"\\\\0\" x')
 step.run('sleep 1000', timeout=0.2)",
     );
     checker.run(&varied, &["--egress", "deny"]);
-    checker.run(&Project::pipeline("step.run('true')"), &["--keep"]);
+    checker.run(&Project::pipeline("step.run('echo x > x')\nartifacts.upload('x')"), &["--keep"]);
     checker.run(&Project::pipeline("pass"), &[]);
     checker.run(&Project::pipeline("step.run('true', image='tar:missing.tar')"), &[]);
     let all =
