@@ -144,8 +144,8 @@ mod tests {
             ("grafana/grafana", "docker.io/grafana/grafana:latest".to_owned()),
             ("127.0.0.1:5000/team/tool:1", "127.0.0.1:5000/team/tool:1".to_owned()),
             ("localhost/tool", "localhost/tool:latest".to_owned()),
-            ("ghcr.io/a__b/c-d.e:V_1", "ghcr.io/a__b/c-d.e:V_1".to_owned()),
-            (&format!("quay.io/x/y:1@{digest}"), format!("quay.io/x/y@{digest}")),
+            ("registry.example/a__b/c-d.e:V_1", "registry.example/a__b/c-d.e:V_1".to_owned()),
+            (&format!("other.example/x/y:1@{digest}"), format!("other.example/x/y@{digest}")),
         ] {
             assert_eq!(read(text), Some(whole), "{text}");
         }
