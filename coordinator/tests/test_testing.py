@@ -209,6 +209,18 @@ class OutcomeTest(TestingTest):
         job = self.body("step.run('a', capture=True)", steps={"a": "x" * (1 << 20) + "y"})
         self.assertIsInstance(job.exception, danube.CaptureTooLarge)
 
+    def test_what_a_step_leaves_can_be_kept(self) -> None:
+        body = """
+            step.run('make')
+            print(artifacts.upload('dist'), artifacts.upload('a.txt', name='b')[0].sha256[:4])
+            artifacts.upload('a.txt', name='b')
+            """
+        job = self.body(body, files={"a.txt": "a"}, steps={"make": Ends(files={"dist/x": "12", "dist/y/z": b"3"})})
+        self.assertEqual(job.artifacts, {"dist/x": b"12", "dist/y/z": b"3", "b": b"a"})
+        self.assertIn("[<artifact 'dist/x', 2 bytes>, <artifact 'dist/y/z', 1 bytes>] ca97\n", job.output)
+        self.assertRegex(str(job.exception), "exists already")
+        self.assertIsInstance(self.body("artifacts.upload('dist/*.whl')").exception, danube.ArtifactNotFound)
+
     def test_steps_started_and_left_or_none_at_all_are_failures(self) -> None:
         self.body("pass").assert_failed("no_steps")
         self.body("sys.exit()").assert_failed("no_steps")
@@ -286,6 +298,22 @@ class ParallelTest(TestingTest):
         job = self.body(body, steps={"a": Hangs(), "c": JobCancelled, "b": Hangs()})
         self.assertEqual((job.status, job.names), ("cancelled", ["a", "b", "c", "tidy"]))
         self.assertEqual([step.cause for step in job.steps], ["stopped", "stopped", "stopped", "exited"])
+
+    def test_a_cancel_in_a_thread_of_ones_own_strikes_the_main_thread_where_it_waits(self) -> None:
+        body = """
+            from concurrent.futures import ThreadPoolExecutor
+            try:
+                with ThreadPoolExecutor(2) as pool:
+                    list(pool.map(step.run, ['deploy']))
+            finally:
+                step.run('undo')
+            """
+        job = self.body(body, steps={"deploy": JobCancelled})
+        self.assertEqual((job.status, job.names, type(job.exception)), ("cancelled", ["deploy", "undo"], JobCancelled))
+
+    def test_many_beside_each_other(self) -> None:
+        job = self.body("step.parallel(*[step.call(f's{n}') for n in range(256)])")
+        self.assertEqual(job.names, [f"s{n}" for n in range(256)])
 
     def test_groups_hold_in_threads(self) -> None:
         job = self.body("with step.group('g'):\n    step.parallel(step.call('a'), lambda: step.run('b'))")
@@ -479,6 +507,14 @@ class EngineTest(unittest.TestCase):
         self.assertEqual(asked - set(Step.__dataclass_fields__), set())
         self.assertEqual(wire_fields("StepAnswer") & set(Step.__dataclass_fields__), {"number", "exit_code", "cause", "message"})
 
+    def test_every_call_of_the_sdk_is_answered(self) -> None:
+        rust = (REPOSITORY / "crates/danube-engine/src/coordinator/mailbox.rs").read_text()
+        methods = re.search(r"const METHODS: .*?\[(.*?)\];", rust)
+        assert methods
+        ours = (Path(testing.__file__).parent / "_master.py").read_text()
+        for method in re.findall(r'"([a-z.]+)"', methods[1]):
+            self.assertIn(f'call["method"] == "{method}"', ours)
+
     def test_verdicts_are_the_engines(self) -> None:
         rust = (REPOSITORY / "crates/danube-core/src/job.rs").read_text()
         kinds = dict(re.findall(r'Self::(\w+) => "(\w+)",', rust))
@@ -511,6 +547,7 @@ AGREED: dict[str, tuple[str, Script]] = {
     "an exception": ("step.run('true'); raise ValueError", {}),
     "an exit": ("step.run('true'); print('bye', file=sys.stderr); sys.exit(7)", {}),
     "a module that is not there": ("step.run('true')\nimport pytest, pip", {}),
+    "an artifact": ("step.run('echo x > f'); print(artifacts.upload('f')); artifacts.upload('g')", {"echo*": Ends(files={"f": "x\n"})}),
     "a module of the repository": ("import lib.it; print(lib.it.__name__, ctx.params['n']); step.run('true')", {}),
     "an image that cannot be had": ("step.run('true', image='no-such-' + 'image')", {"true": ImageUnavailable}),
     "a danubefile out of time": ("try: step.run('sleep 60')\nfinally: step.run('true', name='tidy')", {"sleep 60": Hangs()}),

@@ -99,7 +99,7 @@ def _matches(pattern: str, ignore: bool) -> list[str]:
     # Only a job that uploads pays for this import.
     from glob import glob
 
-    workspace = ctx.workspace
+    workspace = str(ctx.workspace)
     found = glob(pattern, root_dir=workspace, recursive=True, include_hidden=True)
     paths = [path for match in found for path in _files(workspace, match)]
     if not paths and not ignore:

@@ -26,6 +26,7 @@ from typing import TypeVar
 from danube import _call, _runner
 from danube._context import ParamValue
 from danube.testing import _declared, _params
+from danube.testing._files import fill
 from danube.testing._job import Job
 from danube.testing._master import Master
 from danube.testing._refused import Refused
@@ -164,7 +165,7 @@ class _Run:
         """Runs the danubefile; `own` is for what a job has besides its workspace."""
         place = Path(workspace).resolve() if workspace is not None else Path(tempfile.mkdtemp(prefix="danube-test-")).resolve()
         try:
-            _fill(place, files)
+            fill(place, files)
             job = self._job(own, place)
         except BaseException:
             if workspace is None:
@@ -229,14 +230,8 @@ class _Run:
             refused=tuple(master.refused),
             output=output,
             duration=master.turns.now,
+            artifacts=master.artifacts.kept,
             secrets_read=tuple(master.secrets_read),
             unused=tuple(self._prompter.unused()),
             workspace=workspace,
         )
-
-
-def _fill(workspace: Path, files: Mapping[str, str | bytes]) -> None:
-    for name, content in files.items():
-        path = workspace / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -25,6 +25,7 @@ class Job:
         steps: Every try of every step, in order of start.
         refused: Steps that could not start: their image or a secret was not there.
         output: What the danubefile printed, and Danube's own words about its end; secrets are masked.
+        artifacts: What `artifacts.upload` kept: name to content.
         duration: Seconds, by the job's own clock.
         secrets_read: The names of the secrets that `secrets.get` gave, in order.
         unused: Entries of the script that no step matched.
@@ -40,6 +41,7 @@ class Job:
     refused: tuple[Step, ...]
     output: str
     duration: float
+    artifacts: dict[str, bytes] = field(repr=False)
     secrets_read: tuple[str, ...]
     unused: tuple[str, ...]
     workspace: Path = field(repr=False)

@@ -23,6 +23,7 @@ from danube.errors import (
     UsageError,
 )
 from danube.testing._declared import Declared
+from danube.testing._files import Artifacts, fill
 from danube.testing._script import End, Ends, OutOfMemory, Prompter
 from danube.testing._step import Cause, Step, of_call
 from danube.testing._turns import FOREVER, Over, Turns
@@ -69,6 +70,7 @@ class Master:
         self.steps: list[Step] = []
         self.refused: list[Step] = []
         self.secrets_read: list[str] = []
+        self.artifacts = Artifacts(workspace)
         self.facts = Facts()
         self.broken: list[BaseException] = []
         self._prompter = prompter
@@ -106,9 +108,10 @@ class Master:
         """Lets the others go on; in the main thread, what ends the job strikes here."""
         main = self.turns.is_main()
         self.turns.wait(lambda: ready() or (main and self._blow is not None), due)
-        self._struck()
+        self.struck()
 
-    def _struck(self) -> None:
+    def struck(self) -> None:
+        """Raises what ends the job, in the main thread, once."""
         if self.turns.closed:
             raise Over
         if self._blow is not None and self.turns.is_main():
@@ -121,8 +124,14 @@ class Master:
         params: dict[str, Any] = call["params"]
         if call["method"] == "step.cancel":
             return self._cancel(params["step_id"])
-        self._struck()
-        return self._secret(params["name"]) if call["method"] == "secrets.get" else self._begin(call["id"], params)
+        self.struck()
+        if call["method"] == "step.run":
+            return self._begin(call["id"], params)
+        if call["method"] == "secrets.get":
+            return self._secret(params["name"])
+        if call["method"] == "artifacts.upload":
+            return self._upload(params["path"], params["name"])
+        return lambda: _error("unsupported", f"danube.testing does not know `{call['method']}`")
 
     def _stuck(self) -> None:
         running = [step for step in self.steps if step.cause is None]
@@ -139,6 +148,11 @@ class Master:
             return lambda: _error("secret_not_found", _no_secret(name))
         self.secrets_read.append(name)
         return lambda: _ok({"value": self._secrets[name]})
+
+    def _upload(self, path: str, name: str) -> Reply:
+        with self._lock:
+            kept = self._closed or self.artifacts.upload(path, name)
+        return lambda: _error(*kept) if isinstance(kept, tuple) else _ok(kept)
 
     def _begin(self, call_id: str, params: dict[str, Any]) -> Reply:
         large: str | None = params.get("script_file")
@@ -189,8 +203,10 @@ class Master:
         step, seconds, limit = asked.step, asked.seconds(), asked.limit()
         if _is(asked.end, JobCancelled) or _is(asked.end, JobTimeout):
             self.strike("cancelled" if _is(asked.end, JobCancelled) else "timeout")
-            # A thread that takes no turns cannot be told to stop.
-            asked.stopped = not self.turns.is_member()
+            if not self.turns.is_member():
+                # The main thread waits for this one by other means than turns.
+                self.turns.signal()
+                asked.stopped = True
         try:
             self.pause(lambda: asked.stopped, step.started + min(seconds, limit))
         except BaseException:
@@ -210,6 +226,7 @@ class Master:
             lost = Reason("worker_lost", "the container `worker` ended before its steps did")
             self.facts.loss = self.facts.loss or lost
             return self._ended(step, "lost", -1, message="the step was lost: its container is gone")
+        fill(self._workspace, end.files)
         if not end.started:
             missing = "its program or its working directory is not there"
             return self._ended(step, "not_started", end.exit_code or 127, end.message or missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from threading import Lock
 from typing import TypeAlias, TypeGuard, Union
@@ -52,6 +52,7 @@ class Ends:
         stderr: Likewise.
         takes: How long it takes on the job's own clock: seconds, or a text such as `"10m"`. Nothing waits for it; its
             `timeout=`, the pipeline's `timeout`, and `step.parallel` go by it.
+        files: What it leaves in the workspace: path to content.
         message: What the exit code does not say.
         started: False when the program or its working directory is not there.
 
@@ -63,6 +64,7 @@ class Ends:
     stdout: str | bytes = ""
     stderr: str | bytes = ""
     takes: float | str = 0
+    files: Mapping[str, str | bytes] = field(default_factory=dict[str, str | bytes])
     message: str | None = None
     started: bool = True
 

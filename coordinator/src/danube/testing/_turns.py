@@ -8,6 +8,7 @@ same script does the same thing.
 from __future__ import annotations
 
 import math
+import signal
 import threading
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ _PATIENCE = 1.0
 """Real seconds after which a thread that has its turn and waits for something else is overtaken."""
 
 FOREVER = math.inf
+STRIKE = signal.SIGUSR1
 
 Over = SystemExit
 """The job has ended: whatever waits goes. Ends a thread without a word, as no other exception does."""
@@ -23,9 +25,10 @@ Over = SystemExit
 class _Waiting:
     """A thread that waits until `ready` says so, or until a time."""
 
-    __slots__ = ("due", "ready", "turn")
+    __slots__ = ("due", "ready", "turn", "woken")
 
-    def __init__(self, ready: Callable[[], bool], due: float = FOREVER) -> None:
+    def __init__(self, lock: threading.RLock, ready: Callable[[], bool], due: float = FOREVER) -> None:
+        self.woken = threading.Condition(lock)
         self.ready = ready
         self.due = due
         self.turn = False
@@ -39,11 +42,16 @@ class Turns:
 
     def __init__(self, stuck: Callable[[], None]) -> None:
         self._stuck = stuck
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: list[_Waiting] = []
+        self._strangers: set[threading.Thread] = set()
         self._main = threading.get_ident()
         self._members = {self._main}
-        self._running = 1
+        first = _Waiting(self._lock, lambda: True)
+        self._turns = {self._main: first}
+        self._running = {first}
+        self._overtaken: set[_Waiting] = set()
         self._moves = 0
         self._alarm: tuple[float, Callable[[], None]] | None = None
         self.now = 0.0
@@ -57,6 +65,11 @@ class Turns:
         """Whether this is the job's main thread."""
         return threading.get_ident() == self._main
 
+    def signal(self) -> None:
+        """Strikes the main thread where it is, if it is the process's own."""
+        if self._main == threading.main_thread().ident:
+            signal.pthread_kill(self._main, STRIKE)
+
     def set_alarm(self, due: float, ring: Callable[[], None]) -> None:
         """Calls `ring` when the clock gets there, instead of a former one."""
         self._alarm = (due, ring)
@@ -67,61 +80,74 @@ class Turns:
         Raises:
             Over: The job has ended, or nothing can happen any more.
         """
-        waiting = _Waiting(ready, due)
-        with self._changed:
+        with self._lock:
             if self.is_member():
+                waiting = _Waiting(self._lock, ready, due)
                 self._waiting.append(waiting)
-                self._running -= 1
-                self._give()
+                self._leave()
                 self._await(waiting)
             elif due == FOREVER:
+                self._strangers.add(threading.current_thread())
                 self._changed.wait_for(lambda: self.closed or ready())
             if self.closed:
                 raise Over
 
     def spawn(self, work: Callable[[], None]) -> None:
         """Starts a thread that gets its first turn when the current one gives its away."""
-        waiting = _Waiting(lambda: True)
-        with self._changed:
+        waiting = _Waiting(self._lock, lambda: True)
+        with self._lock:
             self._waiting.append(waiting)
         try:
             threading.Thread(target=self._run, args=(waiting, work), daemon=True).start()
         except RuntimeError:
-            with self._changed:
+            with self._lock:
                 self._waiting.remove(waiting)
             raise
 
     def close(self) -> None:
         """Ends the job: every thread that waits, or comes to wait, is sent away."""
-        with self._changed:
-            self.closed = True
-            self._changed.notify_all()
+        with self._lock:
+            self._close()
+            strangers = self._strangers - {threading.current_thread()}
+        for thread in strangers:
+            thread.join(_PATIENCE)
+
+    def _close(self) -> None:
+        self.closed = True
+        self._changed.notify_all()
+        for waiting in self._waiting:
+            waiting.woken.notify()
 
     def _run(self, waiting: _Waiting, work: Callable[[], None]) -> None:
-        me = threading.get_ident()
-        with self._changed:
-            self._members.add(me)
+        with self._lock:
+            self._members.add(threading.get_ident())
             self._await(waiting)
         try:
             work()
         finally:
-            with self._changed:
-                self._members.discard(me)
-                self._running -= 1
-                self._give()
+            with self._lock:
+                self._members.discard(threading.get_ident())
+                self._leave()
 
     def _await(self, waiting: _Waiting) -> None:
         while not waiting.turn and not self.closed:
             moves = self._moves
-            if not self._changed.wait(_PATIENCE) and moves == self._moves:
+            if not waiting.woken.wait(_PATIENCE) and moves == self._moves:
                 # Whoever has the turn sleeps, or waits for another thread by means of its own.
+                self._overtaken |= self._running
+                self._running.clear()
                 self._move()
+        self._turns[threading.get_ident()] = waiting
 
-    def _give(self) -> None:
-        if not self._running and not self.closed and not self._move() and self._waiting:
+    def _leave(self) -> None:
+        """Gives the current thread's turn away."""
+        turn = self._turns.pop(threading.get_ident())
+        self._running.discard(turn)
+        self._overtaken.discard(turn)
+        if not self._running and not self.closed and not self._move() and self._waiting and not self._overtaken:
             # Everything waits for something that will never come.
             self._stuck()
-            self.closed = True
+            self._close()
         self._changed.notify_all()
 
     def _move(self) -> bool:
@@ -130,10 +156,10 @@ class Turns:
             able = next((waiting for waiting in self._waiting if waiting.ready()), None) or self._next_due()
             if able is not None:
                 self._waiting.remove(able)
+                self._running.add(able)
                 able.turn = True
-                self._running += 1
                 self._moves += 1
-                self._changed.notify_all()
+                able.woken.notify()
                 return True
             if self._alarm is None:
                 return False

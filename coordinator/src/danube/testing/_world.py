@@ -6,17 +6,20 @@ import builtins
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextvars import copy_context
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from danube import _call, _context, _mailbox, _parallel, _pipeline, _runner
 from danube.testing._master import Master
+from danube.testing._turns import STRIKE
 
 _MODULE = "danubefile"
 _INSTALLED = ("site-packages", "dist-packages")
@@ -32,6 +35,7 @@ def world(master: Master, source: Path, workspace: Path, variables: Mapping[str,
         stack.enter_context(_folder(workspace))
         stack.enter_context(_sdk(master, output))
         stack.enter_context(_clock(master))
+        stack.enter_context(_threads(master))
         stack.enter_context(contextlib.redirect_stdout(output))
         stack.enter_context(contextlib.redirect_stderr(output))
         yield output
@@ -156,6 +160,28 @@ def _crew(master: Master) -> type[_parallel.Crew]:
             master.pause(lambda: not self._reports.empty())
 
     return Crew
+
+
+@contextlib.contextmanager
+def _threads(master: Master) -> Generator[None, None, None]:
+    """Threads of the danubefile's own end without a word when the job does, and can strike the main thread."""
+    hook = threading.excepthook
+
+    def quiet(ended: threading.ExceptHookArgs) -> None:
+        if not issubclass(ended.exc_type, SystemExit):
+            hook(ended)
+
+    def strike(_number: int, _frame: FrameType | None) -> None:
+        master.struck()
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(STRIKE, strike) if in_main else None
+    try:
+        with _swapped(threading, excepthook=quiet):
+            yield
+    finally:
+        if in_main:
+            signal.signal(STRIKE, before)
 
 
 @contextlib.contextmanager

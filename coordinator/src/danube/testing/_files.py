@@ -1,0 +1,37 @@
+"""Files of a job's workspace: those that a test puts there, and those that a danubefile keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def fill(workspace: Path, files: Mapping[str, str | bytes]) -> None:
+    """Writes files, by path."""
+    for name, content in files.items():
+        path = workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+class Artifacts:
+    """What `artifacts.upload` keeps, by name."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self.kept: dict[str, bytes] = {}
+
+    def upload(self, path: str, name: str) -> dict[str, object] | tuple[str, str]:
+        """The answer, or an error's code and words."""
+        for other in self.kept:
+            if other == name:
+                return "invalid", f"the artifact `{name}` exists already: upload each name once"
+            if other.startswith(f"{name}/") or name.startswith(f"{other}/"):
+                return "invalid", f"the artifacts `{name}` and `{other}` cannot both exist: one is a folder of the other"
+        try:
+            content = (self._workspace / path).read_bytes()
+        except OSError:
+            return "artifact_not_found", f"there is no file `{path}` in the workspace"
+        self.kept[name] = content
+        return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
