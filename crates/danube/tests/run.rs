@@ -178,7 +178,7 @@ mod usage {
         refused(&["--param", "x"]).says("NAME=VALUE");
         refused(&["--param", "x=1"]).says("`x`");
         refused(&["--image", "node"]).says("NAME=VALUE");
-        refused(&["--image", "node:22=somewhere/node:22"]).says("node:22=tar:FILE");
+        refused(&["--image", "node:22=Some Where"]).says("node:22=tar:FILE");
         refused(&["--egress", "/no/such/list"]).says("/no/such/list").says("record, deny, or a file");
         refused(&["--egress", "deny", "--network", "host"]).says("--network host");
         refused(&["--colour", "always"]).says("--color");
