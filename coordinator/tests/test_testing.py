@@ -106,6 +106,10 @@ class StoryTest(TestingTest):
         self.assertEqual((job.status, job.duration, job.names[-1]), ("timeout", 3600.0, "tidy"))
         self.assertIsInstance(job.exception, JobTimeout)
 
+    def test_a_step_that_takes_longer_than_the_job_may_is_a_timeout(self) -> None:
+        job = self.release(steps={"lint": Ends(takes="2h")})
+        self.assertEqual((job.status, job.duration, job.step("lint").cause), ("timeout", 3600.0, "stopped"))
+
     def test_cleaning_up_has_an_end_too(self) -> None:
         job = self.release(tag="v1", secrets={"TOKEN": "not-a-token"}, steps={"publish": JobCancelled, "tidy": Hangs()})
         self.assertEqual((job.status, job.duration, job.step("tidy").cause), ("cancelled", 60.0, "stopped"))
@@ -226,7 +230,7 @@ class OutcomeTest(TestingTest):
         self.body("sys.exit()").assert_failed("no_steps")
         self.body("step.run('a'); sys.exit(0)").assert_succeeded()
         self.body("step.run('a'); sys.exit(3)").assert_failed("script")
-        runs = threading.Event()
+        runs, threads = threading.Event(), threading.active_count()
 
         def server(_step: Step) -> Hangs:
             runs.set()
@@ -235,6 +239,7 @@ class OutcomeTest(TestingTest):
         body = "threading.Thread(target=lambda: step.run('server')).start(); step.run('quick')"
         job = self.body(body, steps={"quick": lambda _: int(not runs.wait(30)), "server": server})
         job.assert_failed("steps_abandoned")
+        self.assertEqual(threading.active_count(), threads, "what was left is gone")
         self.assertIn("1 of its steps still ran:\n  `server` (danubefile.py:5)\n", job.output)
 
     def test_what_would_hang_for_ever_fails_the_test(self) -> None:
@@ -538,6 +543,11 @@ class WeightTest(unittest.TestCase):
         self.assertNotIn("danube.testing", ran.stdout.split())
 
 
+def _up(step: Step) -> Hangs:
+    (step.workspace / "up").touch()
+    return Hangs()
+
+
 AGREED: dict[str, tuple[str, Script]] = {
     "success": ("with step.group('g'):\n    step.run('true', name='a')\nstep.run(['echo', 'x y'])", {}),
     "a failing step": ("step.run('true'); step.run('exit 3', name='b'); step.run('true', name='c')", {"b": 3}),
@@ -552,7 +562,15 @@ AGREED: dict[str, tuple[str, Script]] = {
     "an image that cannot be had": ("step.run('true', image='no-such-' + 'image')", {"true": ImageUnavailable}),
     "a danubefile out of time": ("try: step.run('sleep 60')\nfinally: step.run('true', name='tidy')", {"sleep 60": Hangs()}),
     "its own timeout": ("step.run('sleep 60', timeout=0.1)", {"sleep 60": StepTimeout}),
-    "fail fast": ("step.parallel(step.call('sleep 60'), step.call('sleep 0.5; exit 1', name='b'))", {"sleep 60": Hangs(), "b": 1}),
+    "fail fast": (
+        """
+        def second():
+            while not (ctx.workspace / 'up').exists(): time.sleep(0.01)
+            step.run('exit 1', name='b')
+        step.parallel(step.call('touch up; sleep 60', name='a'), second)
+        """,
+        {"a": _up, "b": 1},
+    ),
     "no such program": ("step.run(['no-such-program'])", {"no-such-program": Ends(127, started=False)}),
     "not in the secrets": ("try: step.run('true', secrets=['NO'])\nexcept SecretNotFound: step.run('true', name='b')", {}),
 }
