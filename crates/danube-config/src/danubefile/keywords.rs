@@ -147,7 +147,7 @@ pub const KEYWORDS: &[Keyword] = &[
         value: "whole number from 0 to 10",
         default: "0",
         example: "1",
-        meaning: "How often a job that failed by infrastructure, never by its script, is tried again.",
+        meaning: "How often a job that failed by infrastructure, never by its script, is tried again by a server. `danube run` tries once.",
         set: |file, value, report| {
             if let Some(retries) = report.take(retries(value)) {
                 file.retries = retries;

@@ -21,6 +21,8 @@ use super::start::Lock;
 pub struct Started {
     /// The line.
     pub channel: OwnedFd,
+    /// Its process, a child of the monitor.
+    pub pid: Pid,
     /// The ids of the group.
     pub ids: Ids,
     /// The network's sockets, if the group has a network of its own.
@@ -56,7 +58,7 @@ fn settle(channel: OwnedFd, pid: Pid, setup: &Setup, id_base: u32) -> Result<Sta
     expect(&channel, |reply| matches!(reply, Reply::Ready))?;
     let sockets = setup.ports.as_ref().map(|_| EgressSockets::receive(&channel)).transpose();
     let sockets = sockets.map_err(|error| SandboxError::Machine(error.to_string()))?;
-    Ok(Started { channel, ids, sockets })
+    Ok(Started { channel, pid, ids, sockets })
 }
 
 /// Gives an order without a runtime.
@@ -85,14 +87,23 @@ fn judge(
 /// The keeper, within the runtime. One order at a time.
 pub struct Keeper {
     channel: tokio::sync::Mutex<AsyncFd<OwnedFd>>,
+    pid: Pid,
 }
 
 impl Keeper {
     /// Takes over the line.
-    pub fn new(channel: OwnedFd) -> Result<Self, SandboxError> {
+    pub fn new(channel: OwnedFd, pid: Pid) -> Result<Self, SandboxError> {
         rustix::io::ioctl_fionbio(&channel, true).doing(|| "listen to the keeper")?;
         let channel = sys::readable(channel).doing(|| "listen to the keeper")?;
-        Ok(Self { channel: tokio::sync::Mutex::new(channel) })
+        Ok(Self { channel: tokio::sync::Mutex::new(channel), pid })
+    }
+
+    /// Ends it and its mounts, so that nothing of the group is left when the monitor is gone. It would end with the
+    /// monitor by itself, but a moment later.
+    pub fn end(&self) {
+        // Neither can fail but for a keeper that is gone already.
+        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
     }
 
     /// Gives files to users of the containers.

@@ -78,8 +78,11 @@ pub async fn run(
     if group.keeper.is_none() {
         plain::end_orphans();
     }
-    let states = states?;
-    record::write(&group.folder.exit(), &ExitRecord { containers: states })
+    let written = states.and_then(|states| record::write(&group.folder.exit(), &ExitRecord { containers: states }));
+    if let Some(keeper) = &group.keeper {
+        keeper.end();
+    }
+    written
 }
 
 impl Group {
@@ -90,7 +93,7 @@ impl Group {
         open_files: Rlimit,
     ) -> Result<(Arc<Self>, Option<EgressSockets>), SandboxError> {
         let (ids, keeper, sockets) = match started {
-            Some(started) => (started.ids, Some(Keeper::new(started.channel)?), started.sockets),
+            Some(started) => (started.ids, Some(Keeper::new(started.channel, started.pid)?), started.sockets),
             None => (Ids { tier: Tier::None, caller: caller(), base: (0, 0) }, None, None),
         };
         let cgroups = Cgroups::make(&assignment.spec.attempt.to_string());

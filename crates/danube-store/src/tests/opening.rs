@@ -118,9 +118,10 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 1] = [(
-        1,
-        "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
+    const SAMPLES: [(i64, &str); 2] = [
+        (
+            1,
+            "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
              VALUES ('j', 'p', 1, 0, 'run', '{}', '{}', 'pending', 1);
          INSERT INTO attempts (job, number, nonce, status, budget_ms, anchor_ms, started_ms)
              VALUES ('j', 1, 'n', 'running', 1, 1, 1);
@@ -129,7 +130,13 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
                             tries, started_ms, status)
              VALUES ('j', 1, 1, 's', x'00', 'n', '[]', 'worker', 'host', 1, 1, 1, 1, 'running');
          INSERT INTO egress (job, attempt, seq, at_ms, name, verdict) VALUES ('j', 1, 0, 1, 'pip.example', 'allowed')",
-    )];
+        ),
+        (
+            2,
+            "INSERT INTO artifacts (job, attempt, name, call, size, sha256, created_ms)
+             VALUES ('j', 1, 'dist/a', 'c', 1, zeroblob(32), 1)",
+        ),
+    ];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);
     std::fs::write(&path, "").unwrap();
