@@ -96,8 +96,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Refuses calls of everybody but the master.
+    /// Refuses calls of everybody but the master. A call that was under way when its master opened a newer connection
+    /// is no mistake of its caller's.
     pub fn require_master(&self) -> Result<(), Status> {
+        if self.cut.is_cancelled() {
+            return Err(Status::aborted("a newer connection has taken over"));
+        }
         if self.is_master() { Ok(()) } else { Err(Status::failed_precondition("say Hello first")) }
     }
 
@@ -182,5 +186,30 @@ impl AsyncWrite for Link {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn connection(masters: &Arc<Masters>) -> (Link, UnixStream) {
+        let (inside, outside) = UnixStream::pair().expect("a pair");
+        (masters.admit(inside), outside)
+    }
+
+    /// The master itself opened the newer one, in doubt about this one: it may repeat the call there.
+    #[tokio::test]
+    async fn a_call_on_an_old_connection_is_cut_off_and_one_without_hello_refused() {
+        let masters = Arc::new(Masters::default());
+        let ((old, _other), (new, _another)) = (connection(&masters), connection(&masters));
+        let refused = |link: &Link| link.connection.require_master().expect_err("refused").code();
+        assert_eq!(refused(&old), Code::FailedPrecondition);
+        old.connection.hello(1).expect("the first");
+        old.connection.require_master().expect("it is the master's");
+        new.connection.hello(1).expect("the newer");
+        assert_eq!(refused(&old), Code::Aborted);
     }
 }

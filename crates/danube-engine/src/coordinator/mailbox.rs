@@ -13,8 +13,10 @@ use danube_proto::v1::{CoordinateReply, CoordinateRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
 
+use crate::EngineError;
 use crate::shim::link::{Gone, Link};
 
 /// So often in a row may the shim break the rules of the mailbox before it is not believed any more.
@@ -43,21 +45,38 @@ enum Call {
 }
 
 /// Serves calls until the coordinator's container is gone.
-pub async fn serve<H: Handler>(link: Link, handler: H) -> Gone {
+///
+/// # Errors
+/// When a call's task died: nobody would ever answer that call.
+pub async fn serve<H: Handler>(link: Link, handler: H) -> Result<Gone, EngineError> {
     let mut mailbox = Mailbox { handler, calls: HashMap::new(), running: JoinSet::new() };
     let mut strikes = 0;
     while strikes < STRIKES {
         let (generation, mut client) = match link.client().await {
             Ok(up) => up,
-            Err(gone) => return gone,
+            Err(gone) => return Ok(gone),
         };
         let (replies, outgoing) = mpsc::channel(OUTGOING);
         if let Ok(calls) = client.coordinate(ReceiverStream::new(outgoing)).await {
-            strikes = if mailbox.connected(calls.into_inner(), replies).await { strikes + 1 } else { 0 };
+            strikes = match mailbox.connected(calls.into_inner(), replies).await {
+                Parted::Cut => 0,
+                Parted::Broken => strikes + 1,
+                Parted::Died(error) => return Err(error),
+            };
         }
         link.lost(generation).await;
     }
-    Gone::Stranger("its mailbox broke the protocol".to_owned())
+    Ok(Gone::Stranger("its mailbox broke the protocol".to_owned()))
+}
+
+/// Why a connection is served no more.
+enum Parted {
+    /// It was cut.
+    Cut,
+    /// The peer broke the protocol.
+    Broken,
+    /// A task of ours panicked.
+    Died(EngineError),
 }
 
 struct Mailbox<H> {
@@ -67,25 +86,28 @@ struct Mailbox<H> {
 }
 
 impl<H: Handler> Mailbox<H> {
-    /// Serves one connection until it breaks; whether the peer broke the protocol.
+    /// Serves one connection until it breaks.
     async fn connected(
         &mut self,
-        mut calls: Streaming<CoordinateRequest>,
+        mut calls: impl Stream<Item = Result<CoordinateRequest, Status>> + Unpin,
         replies: mpsc::Sender<CoordinateReply>,
-    ) -> bool {
+    ) -> Parted {
         loop {
             let reply = tokio::select! {
-                request = calls.message() => match request {
-                    Ok(Some(request)) => self.request(request),
-                    Ok(None) | Err(_) => return false,
+                request = calls.next() => match request {
+                    Some(Ok(request)) => self.request(request),
+                    None | Some(Err(_)) => return Parted::Cut,
                 },
-                Some(done) = self.running.join_next() => self.done(done.ok().flatten()),
+                Some(done) = self.running.join_next() => match done {
+                    Ok(done) => Ok(self.done(done)),
+                    Err(died) => return Parted::Died(EngineError::TaskDied(died.to_string())),
+                },
             };
-            let Ok(reply) = reply else { return true };
+            let Ok(reply) = reply else { return Parted::Broken };
             if let Some(reply) = reply
                 && replies.send(reply).await.is_err()
             {
-                return false;
+                return Parted::Cut;
             }
         }
     }
@@ -137,15 +159,15 @@ impl<H: Handler> Mailbox<H> {
                 self.running.spawn(async move { Some((id, encode(&handler.call(id, call).await))) });
                 Ok(None)
             }
-            Err(error) => self.done(Some((id, encode(&ReplyLine::Error(error))))),
+            Err(error) => Ok(self.done(Some((id, encode(&ReplyLine::Error(error)))))),
         }
     }
 
-    fn done(&mut self, done: Option<(StepId, Bytes)>) -> Result<Option<CoordinateReply>, ()> {
-        Ok(done.map(|(id, line)| {
+    fn done(&mut self, done: Option<(StepId, Bytes)>) -> Option<CoordinateReply> {
+        done.map(|(id, line)| {
             self.calls.insert(id, Call::Replied(line.clone()));
             reply(id, line)
-        }))
+        })
     }
 
     fn tell<T, F>(&mut self, what: T)
@@ -227,6 +249,18 @@ mod tests {
         async fn answered(&self, _: StepId) {}
     }
 
+    /// A bug of ours.
+    #[derive(Clone)]
+    struct Dying;
+
+    impl Handler for Dying {
+        async fn call(&self, _: StepId, _: CallLine) -> ReplyLine {
+            panic!("a bug");
+        }
+        async fn gone(&self, _: StepId) {}
+        async fn answered(&self, _: StepId) {}
+    }
+
     fn request(n: u32, of: Of) -> CoordinateRequest {
         CoordinateRequest { call_id: [n.to_le_bytes(); 4].concat().into(), of: Some(of) }
     }
@@ -250,6 +284,16 @@ mod tests {
         assert!(mailbox.running.len() * 200 * 1024 <= HANDLED_BYTES, "{} are handled", mailbox.running.len());
         assert_eq!(mailbox.running.len() + refused.len(), 500);
         assert!(refused.iter().all(|reply| reply.line.starts_with(br#"{"error":{"code":"invalid""#)));
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_task_dies_is_not_waited_for() {
+        let mut mailbox = Mailbox { handler: Dying, calls: HashMap::new(), running: JoinSet::new() };
+        assert!(mailbox.request(step_run(1, 10)).is_ok());
+        let (replies, _outgoing) = mpsc::channel(1);
+        let parted = mailbox.connected(tokio_stream::pending(), replies).await;
+        let Parted::Died(error) = parted else { panic!("it goes on as if nothing were wrong") };
+        assert!(error.to_string().contains("a bug"), "{error}");
     }
 
     #[tokio::test]

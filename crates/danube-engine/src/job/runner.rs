@@ -45,13 +45,12 @@ where
     tokio::select! {
         ended = follow(&shared, &link) => report(&shared, ended?),
         gone = &mut serving => {
-            report(&shared, Err(gone.into()));
+            report(&shared, Err(gone?.into()));
             return Ok(());
         }
     }
     // Steps that the danubefile left behind are stopped, and followed to their end.
-    serving.await;
-    Ok(())
+    serving.await.map(drop)
 }
 
 fn report<R: Runtime>(shared: &Shared<R>, ended: Result<RunnerEnd, FollowError>) {

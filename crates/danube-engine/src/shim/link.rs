@@ -165,7 +165,13 @@ pub fn is_connection(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted
-    ) || (status.code() == Code::FailedPrecondition && status.message() == "hello")
+    ) || of_this_side(status)
+}
+
+/// Whether the transport made it up: what a shim says has no source here. HTTP/2 gives its own errors codes that a shim
+/// uses for other things: many small frames that nobody reads yet end as "resource exhausted".
+fn of_this_side(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
 }
 
 /// Why there is no connection.
@@ -369,6 +375,15 @@ mod tests {
         link.call(|mut client| async move { client.info(InfoRequest {}).await }).await.expect("an answer");
         let (now, _) = link.client().await.expect("a client");
         assert_eq!((now, runtime.opened(), keeper.is_finished()), (generation, 1, false), "it is the same connection");
+    }
+
+    /// HTTP/2 gives a connection up when thousands of small frames wait unread, as they do while this disk is full.
+    #[test]
+    fn a_connection_given_up_here_is_lost_and_a_refusal_is_not() {
+        let given_up = Status::from_error(Box::new(h2::Error::from(h2::Reason::ENHANCE_YOUR_CALM)));
+        assert_eq!(given_up.code(), Code::ResourceExhausted);
+        assert!(is_connection(&given_up));
+        assert!(!is_connection(&Status::resource_exhausted("512 steps run in this container already")));
     }
 
     #[tokio::test(start_paused = true)]
