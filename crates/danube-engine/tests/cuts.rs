@@ -20,6 +20,8 @@ const STREAMS: u64 = 128;
 const EVERY: u64 = 4;
 const ENOUGH: u64 = 6000;
 const ENOUGH_TO_SHIM: u64 = 80_000;
+/// Bytes of a step that its shim keeps, in the test of a full spool.
+const SPOOL: u64 = 3000;
 /// Jobs at once.
 const JOBS: usize = 12;
 
@@ -71,19 +73,40 @@ impl Batch {
 #[test]
 fn cut_at_every_byte_nothing_is_lost_and_nothing_starts_twice() {
     let batches: Vec<Batch> = Batch::all(Role::Worker, SAMPLE).collect();
+    some_at_once(&batches, run);
+}
+
+/// The shim's spool is full, and the stream dies right after its last byte, before the engine has made that durable:
+/// nothing more comes until the engine acknowledges, and nothing that comes makes it do so.
+#[test]
+fn a_full_spool_and_a_cut_do_not_wait_for_each_other() {
+    let last_bytes: Vec<u64> = (SPOOL + 200..SPOOL + 600).collect();
+    some_at_once(&last_bytes, run_with_a_full_spool);
+}
+
+async fn run_with_a_full_spool(last_byte: u64) {
+    let cut = Cut { to_shim: u64::MAX, to_engine: last_byte };
+    let cuts = move |role: Role, nth: u64| (role == Role::Worker && nth == 0).then_some(cut);
+    let steps = [StepScript { output: (0..251).collect::<Vec<u8>>().repeat(14), ..StepScript::default() }];
+    let script = Script { cuts: Some(Arc::new(cuts)), spool: Some(SPOOL), ..Script::of(&steps) };
+    let ran = World::run(script).await;
+    assert_eq!(ran.verdict.status, JobStatus::Success, "{last_byte}: {:?}", ran.verdict.reason);
+    assert_eq!(ran.log(1), steps[0].output, "{last_byte}");
+}
+
+/// Each on a runtime of its own, on one of a few threads.
+fn some_at_once<T: Copy + Sync, F: Future<Output = ()>>(all: &[T], run: impl Fn(T) -> F + Sync) {
     let next = AtomicUsize::new(0);
-    let take = || batches.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+    let take = || all.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+    let alone = |one| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(run(one));
+    };
     std::thread::scope(|scope| {
         for _ in 0..JOBS {
             scope.spawn(|| std::iter::from_fn(take).for_each(alone));
         }
     });
-}
-
-/// One job on a thread of its own.
-fn alone(batch: Batch) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(run(batch));
 }
 
 async fn run(batch: Batch) {

@@ -66,6 +66,10 @@ pub struct Script {
     pub files: Option<Files>,
     /// When streams are cut.
     pub cuts: Option<Cuts>,
+    /// Bytes of a step that are told before some are acknowledged.
+    pub spool: Option<u64>,
+    /// So many calls of Start, the first ones, start their step and are never answered.
+    pub unanswered_starts: u32,
     /// After so many streams into it the worker's container ends.
     pub worker_ends_after: Option<u32>,
     /// The exit code that the runtime sees of the coordinator, if not the one that Shutdown asks for.

@@ -13,7 +13,7 @@ use danube_proto::v1::{
     AttachReply, AttachRequest, CoordinateReply, CoordinateRequest, GetFileReply, GetFileRequest, HelloReply,
     HelloRequest, InfoReply, InfoRequest, ListReply, ListRequest, PutFileReply, PutFileRequest, ShutdownReply,
     ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest, StatTransferReply, StatTransferRequest,
-    signal_request::What,
+    attach_reply, signal_request::What,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -40,12 +40,16 @@ struct Inner {
     state: Mutex<State>,
     /// How the danubefile ended.
     runner: watch::Sender<Option<i32>>,
+    /// Bytes of each step that were acknowledged.
+    acked: watch::Sender<HashMap<Vec<u8>, u64>>,
 }
 
 #[derive(Default)]
 struct State {
     /// Hashes of the steps started, in order, by id.
     starts: HashMap<Vec<u8>, Vec<Bytes>>,
+    /// Calls of Start so far.
+    asked: u32,
     attaches: HashMap<Vec<u8>, usize>,
     /// By call: whether its final reply was a success.
     answered: HashMap<Vec<u8>, bool>,
@@ -62,8 +66,8 @@ impl fmt::Debug for Shim {
 impl Shim {
     pub fn new(role: Role, nonce: String, script: Script, exit: Exit) -> Self {
         let ends = script.steps.iter().map(|step| end(&step.output, step.exit_code)).collect();
-        let (state, runner) = (Mutex::default(), watch::channel(None).0);
-        Self(Arc::new(Inner { role, nonce, script, exit, ends, state, runner }))
+        let (state, runner, acked) = (Mutex::default(), watch::channel(None).0, watch::channel(HashMap::new()).0);
+        Self(Arc::new(Inner { role, nonce, script, exit, ends, state, runner, acked }))
     }
 
     pub fn hello_script(&self) -> Hello {
@@ -150,6 +154,43 @@ impl Shim {
         }
     }
 
+    fn acknowledged(&self, step: &Bytes, offset: u64) {
+        self.0.acked.send_modify(|acked| {
+            let known = acked.entry(step.to_vec()).or_default();
+            *known = offset.max(*known);
+        });
+    }
+
+    /// Holds back what a spool that is full could not have taken.
+    fn within_the_spool(self, step: Bytes, replies: Vec<AttachReply>) -> Replies<AttachReply> {
+        let Some(spool) = self.0.script.spool else { return all(replies.into_iter()) };
+        let acked = self.0.acked.subscribe();
+        Box::pin(tokio_stream::iter(replies).then(move |reply| {
+            let (mut acked, step) = (acked.clone(), step.clone());
+            async move {
+                if let Some(attach_reply::Of::Chunk(chunk)) = &reply.of {
+                    let end = chunk.offset + chunk.data.len() as u64;
+                    let fits = |acked: &HashMap<_, u64>| end <= spool + acked.get(&step[..]).copied().unwrap_or(0);
+                    drop(acked.wait_for(fits).await);
+                }
+                Ok(reply)
+            }
+        }))
+    }
+
+    /// Notes a start, unless it was noted before, and gives whether it was; none when nobody is to be told.
+    fn started(&self, request: StartRequest) -> Option<bool> {
+        let mut state = self.state();
+        let starts = state.starts.entry(request.step_id.to_vec()).or_default();
+        // The same id again starts nothing; with another hash it would be another step.
+        let already_known = starts.contains(&request.spec_hash);
+        if !already_known {
+            starts.push(request.spec_hash);
+        }
+        state.asked += 1;
+        (state.asked > self.0.script.unanswered_starts).then_some(already_known)
+    }
+
     fn put(&self, id: &str, size: u64, request: &PutFileRequest) -> Result<bool, Status> {
         let mut state = self.state();
         let content = state.transfers.entry(id.to_owned()).or_default();
@@ -206,14 +247,7 @@ impl danube_proto::v1::shim_server::Shim for Shim {
     }
 
     async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartReply>, Status> {
-        let StartRequest { step_id, spec_hash, .. } = request.into_inner();
-        let mut state = self.state();
-        let starts = state.starts.entry(step_id.to_vec()).or_default();
-        // The same id again starts nothing; with another hash it would be another step.
-        let already_known = starts.contains(&spec_hash);
-        if !already_known {
-            starts.push(spec_hash);
-        }
+        let Some(already_known) = self.started(request.into_inner()) else { return std::future::pending().await };
         if already_known || self.0.role == Role::Worker || !self.0.script.steps.is_empty() {
             return Ok(Response::new(StartReply { already_known }));
         }
@@ -239,8 +273,14 @@ impl danube_proto::v1::shim_server::Shim for Shim {
             (Role::Coordinator, _) => self.runner_replies(nth, first.offset).await,
         };
         // The acknowledgements must be read, or the call ends when the client's half does.
-        tokio::spawn(async move { while let Ok(Some(_)) = requests.message().await {} });
-        Ok(Response::new(all(replies.into_iter())))
+        let (id, shim) = (first.step_id, self.clone());
+        let step = id.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(ack)) = requests.message().await {
+                shim.acknowledged(&step, ack.offset);
+            }
+        });
+        Ok(Response::new(self.clone().within_the_spool(id, replies)))
     }
 
     async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {

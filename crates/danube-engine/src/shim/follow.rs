@@ -9,11 +9,11 @@ use danube_proto::limits::CHUNK_BYTES;
 use danube_proto::v1::attach_reply::Of;
 use danube_proto::v1::{AttachRequest, Chunk, End};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status};
 
-use super::link::{CallFailed, Client, Gone, Link, is_connection};
+use super::link::{ANSWER, CallFailed, Client, Gone, Link, is_connection};
 use crate::failpoint::failpoint;
 use crate::job::room::Room;
 use crate::logs::{LogError, StepLog};
@@ -110,8 +110,11 @@ fn id_bytes(id: StepId) -> Bytes {
 async fn attached(mut client: Client, id: StepId, log: &mut StepLog, room: &Room) -> Result<End, Cut> {
     let (acks, requests) = mpsc::unbounded_channel();
     let _ = acks.send(AttachRequest { step_id: id_bytes(id), offset: log.received(), release: false });
-    let mut replies = client.attach(UnboundedReceiverStream::new(requests)).await?.into_inner();
-    let mut due: Option<Instant> = None;
+    let attaching = timeout(ANSWER, client.attach(UnboundedReceiverStream::new(requests)));
+    let mut replies = attaching.await.map_err(|_| Cut::Connection)??.into_inner();
+    // What an earlier connection brought may not be durable yet, or its acknowledgement was lost: a shim whose spool is
+    // full sends nothing more before it has one.
+    let mut due = (log.received() > 0).then(Instant::now);
     loop {
         let reply = tokio::select! {
             reply = replies.message() => reply?.ok_or(Cut::Connection)?,

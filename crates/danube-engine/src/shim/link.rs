@@ -20,6 +20,9 @@ use tonic::{Code, Response, Status};
 /// How long opening a stream and Hello may take before they are tried again.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// A shim answers a call at once. One that has not for so long, on a connection that still answers pings, is asked anew.
+pub const ANSWER: Duration = Duration::from_secs(30);
+
 /// Between two streams: a shim that hangs up at once, again and again, must not keep this machine busy.
 const SHORTEST: Duration = Duration::from_millis(5);
 
@@ -142,10 +145,10 @@ impl Link {
     {
         loop {
             let (generation, client) = self.client().await?;
-            match call(client).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) if is_connection(&status) => self.lost(generation).await,
-                Err(status) => return Err(CallFailed::Refused(status)),
+            match tokio::time::timeout(ANSWER, call(client)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) if !is_connection(&status) => return Err(CallFailed::Refused(status)),
+                Ok(Err(_)) | Err(_) => self.lost(generation).await,
             }
         }
     }
@@ -330,7 +333,7 @@ where
 mod tests {
     use danube_core::egress::{EgressMode, EgressPolicy};
     use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
-    use danube_proto::v1::{AttachRequest, InfoRequest};
+    use danube_proto::v1::{AttachRequest, InfoRequest, StartRequest};
     use danube_testutils::{Script, Scripted};
     use tokio::time::{Instant, sleep};
 
@@ -375,6 +378,25 @@ mod tests {
         link.call(|mut client| async move { client.info(InfoRequest {}).await }).await.expect("an answer");
         let (now, _) = link.client().await.expect("a client");
         assert_eq!((now, runtime.opened(), keeper.is_finished()), (generation, 1, false), "it is the same connection");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_not_answered_is_made_again_on_another_connection() {
+        let script = Script { unanswered_starts: 1, ..Script::default() };
+        let (runtime, group) = (Arc::new(Scripted::new(script)), group());
+        runtime.create(&group).await.expect("a group");
+        let peer =
+            Peer { attempt: group.attempt, container: ContainerName::coordinator(), nonce: group.nonce, epoch: 1 };
+        let (link, keeper) = Link::open(runtime.clone(), peer);
+        let keeper = tokio::spawn(keeper);
+        let start = StartRequest { step_id: vec![1; 16].into(), ..StartRequest::default() };
+        let answer = link.call(|mut client| {
+            let start = start.clone();
+            async move { client.start(start).await }
+        });
+        assert!(answer.await.expect("an answer").already_known, "it was started by the call that nobody answered");
+        assert_eq!((runtime.opened(), runtime.starts()), (2, vec![([1; 16], 1)]));
+        keeper.abort();
     }
 
     /// HTTP/2 gives a connection up when thousands of small frames wait unread, as they do while this disk is full.
