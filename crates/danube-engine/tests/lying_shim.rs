@@ -24,6 +24,13 @@ fn telling(lie: impl Fn(usize, u64, Vec<AttachReply>) -> Vec<AttachReply> + Send
     Script { tells: Some(Arc::new(lie)), ..Script::of(&[step()]) }
 }
 
+#[tokio::test]
+async fn a_step_that_an_attach_never_tells_of_is_attached_to_again() {
+    let script = Script { silent_attaches: 2, ..Script::of(&[step()]) };
+    let verdict = World::run_without_waiting(script).await;
+    assert_eq!(verdict.status, JobStatus::Success, "{:?}", verdict.reason);
+}
+
 fn chunk_at(replies: &mut [AttachReply], n: usize) -> &mut danube_proto::v1::Chunk {
     match replies[n].of.as_mut() {
         Some(Of::Chunk(chunk)) => chunk,

@@ -113,3 +113,16 @@ pub async fn latest(db: impl SqliteExecutor<'_>, job: &JobId) -> Result<Option<A
     );
     Ok(row.fetch_optional(db).await?)
 }
+
+/// A job's attempts, in order.
+pub async fn list(db: impl SqliteExecutor<'_>, job: &JobId) -> Result<Vec<AttemptRow>, StoreError> {
+    let job = job.as_str();
+    let rows = sqlx::query_as!(
+        AttemptRow,
+        r#"SELECT job, number AS "number: u32", nonce, status, coordinator_step, budget_ms, anchor_ms,
+                  started_ms, finished_ms
+           FROM attempts WHERE job = ? ORDER BY number"#,
+        job
+    );
+    Ok(rows.fetch_all(db).await?)
+}

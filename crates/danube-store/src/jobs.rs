@@ -25,6 +25,10 @@ pub struct NewJob {
     pub spec: String,
     /// When, in milliseconds since the Unix epoch.
     pub created_ms: i64,
+    /// The job whose inputs it has again.
+    pub rerun_of: Option<JobId>,
+    /// Of the jobs with the same one, one runs at a time.
+    pub concurrency: Option<String>,
 }
 
 /// What a job runs on.
@@ -77,16 +81,49 @@ pub struct JobRow {
     pub started_ms: Option<i64>,
     /// When it ended.
     pub finished_ms: Option<i64>,
+    /// The job whose inputs it has again.
+    pub rerun_of: Option<String>,
+    /// When somebody asked for its end.
+    pub cancel_ms: Option<i64>,
+    /// Of the jobs with the same one, one runs at a time.
+    pub concurrency: Option<String>,
+}
+
+/// A job that is not over, as far as the queue is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRow {
+    /// Its id.
+    pub id: String,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// Of the jobs with the same one, one runs at a time.
+    pub concurrency: Option<String>,
+    /// It waits for its turn.
+    pub waits: bool,
+    /// Somebody asked for its end.
+    pub cancelled: bool,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this pipeline only.
+    pub pipeline: Option<String>,
+    /// With this status only.
+    pub status: Option<JobStatus>,
+    /// Older than this job only.
+    pub before: Option<JobId>,
 }
 
 /// Writes a new job and gives it the pipeline's next number.
 pub async fn insert(tx: &mut Tx, job: &NewJob) -> Result<i64, StoreError> {
     let number = next_number(tx, &job.pipeline).await?;
     let (id, source) = (job.id.as_str(), &job.source);
+    let rerun_of = job.rerun_of.as_ref().map(JobId::as_str);
     sqlx::query!(
         "INSERT INTO jobs (id, pipeline, number, source_dir, source_ref, source_sha, source_dirty, trigger, actor,
-                           params, spec, status, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+                           params, spec, status, created_ms, rerun_of, concurrency)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?)",
         id,
         job.pipeline,
         number,
@@ -99,6 +136,8 @@ pub async fn insert(tx: &mut Tx, job: &NewJob) -> Result<i64, StoreError> {
         job.params,
         job.spec,
         job.created_ms,
+        rerun_of,
+        job.concurrency,
     )
     .execute(tx)
     .await?;
@@ -151,6 +190,56 @@ pub async fn finish(
     Ok(done.execute(tx).await?.rows_affected() == 1)
 }
 
+/// Writes what was decided when a job's files were read: what it runs on, its parameters, its plan.
+pub async fn prepared(
+    tx: &mut Tx,
+    id: &JobId,
+    source: &Source,
+    params: &str,
+    spec: &str,
+) -> Result<(), StoreError> {
+    let id = id.as_str();
+    sqlx::query!(
+        "UPDATE jobs SET source_dir = ?, source_ref = ?, source_sha = ?, source_dirty = ?, params = ?, spec = ?
+         WHERE id = ? AND finished_ms IS NULL",
+        source.dir,
+        source.reference,
+        source.sha,
+        source.dirty,
+        params,
+        spec,
+        id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that somebody asked for a job's end; the first wish counts. False when there is no such job that goes on.
+pub async fn request_cancel(tx: &mut Tx, id: &JobId, at_ms: i64) -> Result<bool, StoreError> {
+    let id = id.as_str();
+    let done = sqlx::query!(
+        "UPDATE jobs SET cancel_ms = COALESCE(cancel_ms, ?) WHERE id = ? AND finished_ms IS NULL",
+        at_ms,
+        id
+    );
+    Ok(done.execute(tx).await?.rows_affected() == 1)
+}
+
+/// The newest jobs that fit, newest first. Ids sort by time.
+pub async fn page(db: impl SqliteExecutor<'_>, filter: &Filter, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+    let status = filter.status.map(JobStatus::as_str);
+    let before = filter.before.as_ref().map(JobId::as_str);
+    // One statement for each set of filters: with `? IS NULL OR …` no index would be used.
+    let rows = match (&filter.pipeline, status) {
+        (None, None) => page_of_all(db, before, limit).await?,
+        (Some(pipeline), None) => page_of_pipeline(db, pipeline, before, limit).await?,
+        (None, Some(status)) => page_of_status(db, status, before, limit).await?,
+        (Some(pipeline), Some(status)) => page_of_both(db, pipeline, status, before, limit).await?,
+    };
+    Ok(rows)
+}
+
 /// One job.
 pub async fn get(db: impl SqliteExecutor<'_>, id: &JobId) -> Result<Option<JobRow>, StoreError> {
     let id = id.as_str();
@@ -158,7 +247,7 @@ pub async fn get(db: impl SqliteExecutor<'_>, id: &JobId) -> Result<Option<JobRo
         JobRow,
         r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
                   trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
            FROM jobs WHERE id = ?"#,
         id
     );
@@ -169,4 +258,98 @@ pub async fn get(db: impl SqliteExecutor<'_>, id: &JobId) -> Result<Option<JobRo
 pub async fn unfinished(db: impl SqliteExecutor<'_>) -> Result<Vec<String>, StoreError> {
     let ids = sqlx::query_scalar!("SELECT id FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id");
     Ok(ids.fetch_all(db).await?)
+}
+
+/// The jobs that have not ended, oldest first.
+pub async fn open(db: impl SqliteExecutor<'_>) -> Result<Vec<OpenRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        OpenRow,
+        r#"SELECT id, pipeline, concurrency, status = 'pending' AS "waits!: bool",
+                  cancel_ms IS NOT NULL AS "cancelled!: bool"
+           FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id"#
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Sorts after every id: those have letters, digits and `-` only.
+const AFTER_ALL: &str = "~";
+
+async fn page_of_all(
+    db: impl SqliteExecutor<'_>,
+    before: Option<&str>,
+    limit: u32,
+) -> Result<Vec<JobRow>, StoreError> {
+    let before = before.unwrap_or(AFTER_ALL);
+    let rows = sqlx::query_as!(
+        JobRow,
+        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
+                  trigger, actor, params, spec, status, reason_kind, reason_message,
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
+           FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?"#,
+        before,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+async fn page_of_pipeline(
+    db: impl SqliteExecutor<'_>,
+    pipeline: &str,
+    before: Option<&str>,
+    limit: u32,
+) -> Result<Vec<JobRow>, StoreError> {
+    let before = before.unwrap_or(AFTER_ALL);
+    let rows = sqlx::query_as!(
+        JobRow,
+        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
+                  trigger, actor, params, spec, status, reason_kind, reason_message,
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
+           FROM jobs WHERE pipeline = ? AND id < ? ORDER BY id DESC LIMIT ?"#,
+        pipeline,
+        before,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+async fn page_of_status(
+    db: impl SqliteExecutor<'_>,
+    status: &str,
+    before: Option<&str>,
+    limit: u32,
+) -> Result<Vec<JobRow>, StoreError> {
+    let before = before.unwrap_or(AFTER_ALL);
+    let rows = sqlx::query_as!(
+        JobRow,
+        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
+                  trigger, actor, params, spec, status, reason_kind, reason_message,
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
+           FROM jobs WHERE status = ? AND id < ? ORDER BY id DESC LIMIT ?"#,
+        status,
+        before,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+async fn page_of_both(
+    db: impl SqliteExecutor<'_>,
+    pipeline: &str,
+    status: &str,
+    before: Option<&str>,
+    limit: u32,
+) -> Result<Vec<JobRow>, StoreError> {
+    let before = before.unwrap_or(AFTER_ALL);
+    let rows = sqlx::query_as!(
+        JobRow,
+        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
+                  trigger, actor, params, spec, status, reason_kind, reason_message,
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
+           FROM jobs WHERE pipeline = ? AND status = ? AND id < ? ORDER BY id DESC LIMIT ?"#,
+        pipeline,
+        status,
+        before,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
 }

@@ -17,6 +17,8 @@ mod error;
 pub mod jobs;
 mod lock;
 mod open;
+pub mod pipelines;
+pub mod sessions;
 pub mod steps;
 mod template;
 mod writer;

@@ -32,6 +32,8 @@ fn new_job(n: usize) -> jobs::NewJob {
         params: "{}".into(),
         spec: r#"{"images":["host"]}"#.into(),
         created_ms: n as i64,
+        rerun_of: None,
+        concurrency: None,
     }
 }
 

@@ -81,6 +81,12 @@ impl Scripted {
         lock(&self.shared).shims.iter().flat_map(|(_, shim)| shim.received()).collect()
     }
 
+    /// Attaches that were told nothing so far.
+    #[must_use]
+    pub fn silenced(&self) -> usize {
+        lock(&self.shared).shims.iter().map(|(_, shim)| shim.silenced()).sum()
+    }
+
     /// Streams opened so far.
     #[must_use]
     pub fn opened(&self) -> u64 {

@@ -68,6 +68,8 @@ pub struct Script {
     pub cuts: Option<Cuts>,
     /// Bytes of a step that are told before some are acknowledged.
     pub spool: Option<u64>,
+    /// So many attaches to each of the worker's steps, the first ones, are told nothing at all.
+    pub silent_attaches: usize,
     /// So many calls of Start, the first ones, start their step and are never answered.
     pub unanswered_starts: u32,
     /// After so many streams into it the worker's container ends.

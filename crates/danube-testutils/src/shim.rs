@@ -50,6 +50,8 @@ struct State {
     starts: HashMap<Vec<u8>, Vec<Bytes>>,
     /// Calls of Start so far.
     asked: u32,
+    /// Attaches that were told nothing.
+    silenced: usize,
     attaches: HashMap<Vec<u8>, usize>,
     /// By call: whether its final reply was a success.
     answered: HashMap<Vec<u8>, bool>,
@@ -86,6 +88,10 @@ impl Shim {
             Some((<[u8; 16]>::try_from(id.as_slice()).ok()?, u32::try_from(starts.len()).ok()?))
         };
         self.state().starts.iter().filter_map(known).collect()
+    }
+
+    pub fn silenced(&self) -> usize {
+        self.state().silenced
     }
 
     pub fn received(&self) -> Vec<(String, Vec<u8>)> {
@@ -267,6 +273,11 @@ impl danube_proto::v1::shim_server::Shim for Shim {
             *attaches += 1;
             *attaches - 1
         };
+        if self.0.role == Role::Worker && nth < self.0.script.silent_attaches {
+            self.state().silenced += 1;
+            // The request is kept, or the call would end.
+            return Ok(Response::new(Box::pin(tokio_stream::pending().map(move |reply| (reply, &requests).0))));
+        }
         let replies = match (self.0.role, self.step(&first.step_id)) {
             (Role::Worker, Some(step)) => self.step_replies(step, nth, first.offset),
             (Role::Worker, None) => return Err(Status::not_found("no such step")),

@@ -63,20 +63,20 @@ fn started<R: Runtime>(shared: &Shared<R>, run: &StepRun, image: &str, record: &
     if record.is_final {
         return;
     }
-    shared.observer.tell(Progress::StepStarted(StepStarted {
+    let step = StepStarted {
         number: record.number,
         name: shared.mask(&run.name),
         group: run.group.iter().map(|group| shared.mask(group)).collect(),
         image: image.to_owned(),
         attempt: (run.attempt, run.attempts),
-        log: record.log.tail(),
-    }));
+    };
+    shared.observer.tell(Progress::StepStarted(step, record.log.tail()));
 }
 
 /// Stops a step from before a restart whose caller is gone, and follows it to its end.
 pub async fn adopt<R: Runtime>(shared: &Shared<R>, row: &StepRow) -> Result<(), EngineError> {
     let mut record = records::reopen_step(shared, row).await?;
-    shared.observer.tell(Progress::StepStarted(StepStarted::again(row, record.log.tail())));
+    shared.observer.tell(Progress::StepStarted(StepStarted::again(row), record.log.tail()));
     let found = match row.container.parse() {
         Ok(name) => shared.link_when_there(&name).await.zip(row.step_id.parse().ok()),
         Err(_) => None,

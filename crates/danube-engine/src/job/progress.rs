@@ -19,8 +19,8 @@ pub enum Progress {
     Status(JobStatus),
     /// A container's state changed.
     Container(ContainerName, ContainerState),
-    /// A step began; number 0 is the danubefile's own output.
-    StepStarted(StepStarted),
+    /// A step began, and this is its output; number 0 is the danubefile's own.
+    StepStarted(StepStarted, LogTail),
     /// A step ended.
     StepEnded(StepEnded),
     /// A file is kept.
@@ -46,8 +46,6 @@ pub struct StepStarted {
     pub image: String,
     /// Which try of how many.
     pub attempt: (u32, u32),
-    /// Its output.
-    pub log: LogTail,
 }
 
 /// A step that ended.
@@ -74,14 +72,13 @@ pub struct StepEnded {
 impl StepStarted {
     /// A step from before a restart.
     #[must_use]
-    pub fn again(row: &StepRow, log: LogTail) -> Self {
+    pub fn again(row: &StepRow) -> Self {
         Self {
             number: row.number,
             name: row.name.clone(),
             group: serde_json::from_str(&row.group_path).unwrap_or_default(),
             image: row.image.clone(),
             attempt: (row.r#try, row.tries),
-            log,
         }
     }
 }

@@ -68,14 +68,9 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
     let request = start_request(shared);
     let step = NewStep::runner(shared.plan.runner.step_id, &request.spec_hash, NAME);
     let mut record = records::begin_step(shared, step).await?;
-    shared.observer.tell(Progress::StepStarted(StepStarted {
-        number: record.number,
-        name: NAME.to_owned(),
-        group: Vec::new(),
-        image: String::new(),
-        attempt: (1, 1),
-        log: record.log.tail(),
-    }));
+    let (name, group, image) = (NAME.to_owned(), Vec::new(), String::new());
+    let step = StepStarted { number: record.number, name, group, image, attempt: (1, 1) };
+    shared.observer.tell(Progress::StepStarted(step, record.log.tail()));
     if let Some(end) = record.ended {
         return Ok(Ok(end_of(shared, end)));
     }

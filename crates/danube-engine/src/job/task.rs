@@ -118,7 +118,7 @@ async fn remove<R: Runtime>(shared: &Shared<R>, verdict: Verdict) -> Result<Verd
 async fn tell_again<R: Runtime>(shared: &Shared<R>) -> Result<(), EngineError> {
     for known in shared.known_steps().into_iter().filter(|known| known.row.finished_ms.is_some()) {
         let log = shared.services.logs.tail(&shared.plan.group.attempt, known.row.number);
-        shared.observer.tell(Progress::StepStarted(StepStarted::again(&known.row, log)));
+        shared.observer.tell(Progress::StepStarted(StepStarted::again(&known.row), log));
         shared.observer.tell(Progress::StepEnded(StepEnded::again(&known.row)));
     }
     let kept = artifacts::list(shared.services.store.read(), &shared.plan.group.attempt).await?;

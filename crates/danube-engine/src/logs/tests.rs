@@ -57,6 +57,8 @@ impl House {
             params: "{}".into(),
             spec: "{}".into(),
             created_ms: 0,
+            rerun_of: None,
+            concurrency: None,
         };
         let attempt = attempts::NewAttempt { id: key(1).attempt, nonce: "n".into(), budget_ms: 1, started_ms: 0 };
         let insert = self.store.write(|tx| {

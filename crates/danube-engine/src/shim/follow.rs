@@ -9,7 +9,7 @@ use danube_proto::limits::CHUNK_BYTES;
 use danube_proto::v1::attach_reply::Of;
 use danube_proto::v1::{AttachRequest, Chunk, End};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status};
 
@@ -22,6 +22,9 @@ use crate::logs::{LogError, StepLog};
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// And after so many bytes, so that the shim's spool stays far from full.
 const COMMIT_BYTES: u64 = 8 * 1024 * 1024;
+/// A step that says nothing for so long is attached to anew: should anything have got lost between the two of us, it
+/// shows then.
+const SILENCE: Duration = Duration::from_secs(60);
 /// So often in a row may a peer break the protocol before it is not believed any more.
 const STRIKES: u32 = 3;
 
@@ -53,6 +56,7 @@ pub async fn follow(link: &Link, id: StepId, log: &mut StepLog, room: &Room) -> 
         let (generation, client) = link.client().await?;
         match attached(client, id, log, room).await {
             Ok(end) => return Ok(end),
+            Err(Cut::Silence) => continue,
             Err(Cut::Connection) => strikes = 0,
             Err(Cut::Broken(why)) if strikes + 1 < STRIKES => {
                 tracing::warn!(step = %id, why, "the shim broke the protocol; attaching again");
@@ -80,6 +84,7 @@ pub async fn release(link: &Link, id: StepId, offset: u64) {
 /// Why one connection's attach ended.
 enum Cut {
     Connection,
+    Silence,
     Broken(&'static str),
     Final(FollowError),
 }
@@ -123,6 +128,7 @@ async fn attached(mut client: Client, id: StepId, log: &mut StepLog, room: &Room
                 due = None;
                 continue;
             }
+            () = sleep(SILENCE), if due.is_none() => return Err(Cut::Silence),
         };
         match reply.of.ok_or(Cut::Broken("an empty reply"))? {
             Of::End(end) => return ended(log, end),

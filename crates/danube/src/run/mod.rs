@@ -157,6 +157,8 @@ async fn insert_job(store: &Store, request: &Request, plan: &Plan, snapshot: &Sn
         params: serde_json::to_string(&plan.context.params).map_err(CliError::infra)?,
         spec: serde_json::to_string(plan).map_err(CliError::infra)?,
         created_ms: resume::now_ms(),
+        rerun_of: None,
+        concurrency: None,
     };
     let written = store.write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await })).await;
     written.map(drop).map_err(CliError::infra)

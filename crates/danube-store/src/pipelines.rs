@@ -1,0 +1,50 @@
+//! Pipelines: what a master can run, and where it finds it.
+
+use sqlx::SqliteExecutor;
+
+use crate::{StoreError, Tx};
+
+/// A pipeline as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineRow {
+    /// Its name.
+    pub name: String,
+    /// The checkout on this machine.
+    pub dir: String,
+    /// The danubefile, relative to it.
+    pub entry_point: String,
+    /// Since when it is known, in milliseconds since the Unix epoch.
+    pub registered_ms: i64,
+}
+
+/// Makes a pipeline known, or says where it is found now.
+pub async fn register(tx: &mut Tx, pipeline: &PipelineRow) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO pipelines (name, dir, entry_point, registered_ms) VALUES (?, ?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET dir = excluded.dir, entry_point = excluded.entry_point",
+        pipeline.name,
+        pipeline.dir,
+        pipeline.entry_point,
+        pipeline.registered_ms,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// One pipeline.
+pub async fn get(db: impl SqliteExecutor<'_>, name: &str) -> Result<Option<PipelineRow>, StoreError> {
+    let row = sqlx::query_as!(
+        PipelineRow,
+        "SELECT name, dir, entry_point, registered_ms FROM pipelines WHERE name = ?",
+        name
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// Every pipeline, by name.
+pub async fn list(db: impl SqliteExecutor<'_>) -> Result<Vec<PipelineRow>, StoreError> {
+    let rows =
+        sqlx::query_as!(PipelineRow, "SELECT name, dir, entry_point, registered_ms FROM pipelines ORDER BY name");
+    Ok(rows.fetch_all(db).await?)
+}
