@@ -35,6 +35,8 @@ const WAITING: usize = 64;
 /// Bytes or lines read from a log at once.
 const BLOCK: usize = 64 * 1024;
 const LINES: usize = 512;
+/// Lines of a failed step that are shown again at the end.
+pub const LAST_LINES: usize = 20;
 /// How often what takes long is shown anew.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -56,25 +58,28 @@ enum Piece {
 /// Shows a job's progress until it is finished; gives what there is to sum up.
 pub async fn show(mut progress: mpsc::UnboundedReceiver<Progress>, view: &mut View) -> io::Result<Summary> {
     let (sender, mut pieces) = mpsc::channel(WAITING);
-    let mut shown = Shown { summary: Summary::default(), open: HashMap::new() };
+    let mut shown = Shown::default();
     let mut ticks = interval(TICK);
     loop {
         tokio::select! {
             told = progress.recv(), if shown.summary.verdict.is_none() => match told {
                 Some(told) => shown.progress(view, told, &sender)?,
-                None => return Ok(shown.summary),
+                None => return Ok(shown.into_summary()),
             },
             Some((step, piece)) = pieces.recv() => shown.piece(view, step, piece)?,
             _ = ticks.tick() => view.tick()?,
         }
         if shown.summary.verdict.is_some() && shown.open.is_empty() {
-            return Ok(shown.summary);
+            return Ok(shown.into_summary());
         }
     }
 }
 
+#[derive(Default)]
 struct Shown {
     summary: Summary,
+    /// The output of each step.
+    logs: HashMap<u32, LogTail>,
     /// Steps whose output is still read, with their end if it was told already.
     open: HashMap<u32, Option<StepEnded>>,
 }
@@ -84,10 +89,11 @@ impl Shown {
         match told {
             Progress::Status(status) => view.status(status),
             Progress::Container(name, state) => view.container(&name, &state),
-            Progress::StepStarted(step) => {
+            Progress::StepStarted(step, log) => {
                 self.open.insert(step.number, None);
                 let raw = matches!(view, View::Terminal(_));
-                tokio::spawn(follow(step.number, step.log.clone(), raw, pieces.clone()));
+                tokio::spawn(follow(step.number, log.clone(), raw, pieces.clone()));
+                self.logs.insert(step.number, log);
                 self.summary.started(&step);
                 view.step_started(&step)
             }
@@ -138,6 +144,13 @@ impl Shown {
             Some(step) => view.step_ended(step),
             None => Ok(()),
         }
+    }
+
+    fn into_summary(mut self) -> Summary {
+        let log = self.summary.culprit().and_then(|step| self.logs.get(&step.number));
+        let lines = log.and_then(|log| log.reader().and_then(|reader| reader.last_lines(LAST_LINES)).ok());
+        self.summary.last_lines = lines.unwrap_or_default().into_iter().map(|line| line.text).collect();
+        self.summary
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use danube_core::job::Verdict;
 use danube_engine::job::progress::{StepEnded, StepStarted};
-use danube_engine::logs::{Line, LogTail};
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
 
@@ -15,8 +14,8 @@ use super::reached::Reached;
 pub struct Summary {
     /// Steps in order of start; the danubefile's own output is number 0 and not among them.
     pub steps: Vec<StepSummary>,
-    /// The danubefile's own output.
-    pub own_log: Option<LogTail>,
+    /// The last lines of the step whose failure ended the job.
+    pub last_lines: Vec<Vec<u8>>,
     /// What was tried to reach.
     pub egress: Reached,
     /// What was uploaded.
@@ -39,18 +38,13 @@ pub struct StepSummary {
     pub attempt: (u32, u32),
     /// How it ended.
     pub end: Option<StepEnded>,
-    /// Its output.
-    pub log: LogTail,
 }
 
 impl Summary {
     /// Notes a step's start.
     pub fn started(&mut self, step: &StepStarted) {
-        if step.number == 0 {
-            self.own_log = Some(step.log.clone());
-        } else if !self.steps.iter().any(|known| known.number == step.number) {
-            let (number, name, log) = (step.number, full_name(step), step.log.clone());
-            self.steps.push(StepSummary { number, name, attempt: step.attempt, end: None, log });
+        if step.number > 0 && !self.steps.iter().any(|known| known.number == step.number) {
+            self.steps.push(StepSummary { number: step.number, name: full_name(step), attempt: step.attempt, end: None });
             // Of parallel steps the later may be told first.
             self.steps.sort_by_key(|step| step.number);
         }
@@ -106,11 +100,6 @@ impl StepSummary {
             StepCause::Exited | StepCause::NotStarted if !end.check => Outcome::Tolerated,
             _ => Outcome::Failed,
         }
-    }
-
-    /// The last lines of its output.
-    pub fn last_lines(&self, count: usize) -> Vec<Line> {
-        self.log.reader().and_then(|reader| reader.last_lines(count)).unwrap_or_default()
     }
 }
 

@@ -16,8 +16,6 @@ use super::status_line::StatusLine;
 use super::summary::{Outcome, StepSummary, Summary, full_name};
 use super::words::{advice, bytes, count, duration, harmless, outcome, refusal, shortened};
 
-/// Lines of a failed step that are shown again at the end.
-const LAST_LINES: usize = 20;
 /// Bytes of an unfinished line that are kept; a longer one is shown in parts.
 const LONGEST_PART: usize = 64 * 1024;
 /// Names in the summary are padded to the longest, but not further than this.
@@ -209,15 +207,14 @@ impl Terminal {
 
     fn failing_lines(&mut self, summary: &Summary) -> io::Result<()> {
         let Some(step) = summary.culprit() else { return Ok(()) };
-        let lines = step.last_lines(LAST_LINES);
-        if lines.is_empty() {
+        if summary.last_lines.is_empty() {
             return Ok(());
         }
         let heading = format!("The last lines of step {} {}:", step.number, harmless(&step.name));
         self.bold(&heading)?;
         let mark = self.mark(step.number);
-        for line in lines {
-            self.output_line(&mark, &line.text)?;
+        for line in &summary.last_lines {
+            self.output_line(&mark, line)?;
         }
         self.line("")
     }
