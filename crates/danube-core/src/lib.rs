@@ -10,5 +10,6 @@ pub mod job;
 pub mod machine;
 #[cfg(feature = "mask")]
 pub mod mask;
+pub mod queue;
 pub mod runtime;
 pub mod step;

@@ -30,3 +30,15 @@ pub enum EngineError {
     #[error("a task of the job died: {0}. This is a bug in Danube; the job can be resumed")]
     TaskDied(String),
 }
+
+impl EngineError {
+    /// Whether making room on the disk, and then trying again, helps.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_full(),
+            Self::Log(error) => error.is_full(),
+            _ => false,
+        }
+    }
+}

@@ -1,6 +1,7 @@
-//! The job line, in reading order: a checkout becomes a snapshot ([`snapshot`]), a job's task feeds events to the pure
-//! machine and performs its effects ([`job`]), the coordinator's calls are served ([`coordinator`]), each container's
-//! shim is spoken to over a stream that may die at any byte ([`shim`]), and output becomes durable logs ([`logs`]).
+//! The job line, in reading order: the master lets jobs in and starts them ([`master`]), a checkout becomes a snapshot
+//! ([`snapshot`]), a job's task feeds events to the pure machine and performs its effects ([`job`]), the coordinator's
+//! calls are served ([`coordinator`]), each container's shim is spoken to over a stream that may die at any byte
+//! ([`shim`]), and output becomes durable logs ([`logs`]).
 
 pub mod artifacts;
 pub mod coordinator;
@@ -8,6 +9,7 @@ mod error;
 mod failpoint;
 pub mod job;
 pub mod logs;
+pub mod master;
 mod records;
 pub mod shim;
 pub mod snapshot;

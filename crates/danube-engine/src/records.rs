@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use danube_core::egress::EgressEvent;
-use danube_core::id::{AttemptId, ContainerName, StepId};
+use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::job::{FailureReason, JobStatus, Verdict};
 use danube_core::runtime::{ContainerSpec, Role, Runtime};
 use danube_proto::mailbox::StepRun;
 use danube_proto::v1::{End, EndCause};
 use danube_store::steps::{StepEnd, StepKey, StepRow};
-use danube_store::{Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
+use danube_store::{Store, Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
 
 use crate::EngineError;
 use crate::failpoint::failpoint;
@@ -224,6 +224,15 @@ pub async fn set_status<R: Runtime>(shared: &Shared<R>, status: JobStatus) -> Re
         _ => "job-running",
     });
     Ok(())
+}
+
+/// Writes the end of a job that has no attempt. The first one stands.
+pub async fn finish_job(store: &Store, id: &JobId, verdict: &Verdict) -> Result<(), EngineError> {
+    let (id, verdict) = (id.clone(), verdict.clone());
+    let write = store.write(move |tx| {
+        Box::pin(async move { jobs::finish(tx, &id, verdict.status, verdict.reason.as_ref(), now_ms()).await })
+    });
+    Ok(write.await.map(drop)?)
 }
 
 /// Writes the verdict. The first one stands.

@@ -38,7 +38,7 @@ pub async fn run<R>(
     plan: Plan,
     secrets: BTreeMap<String, String>,
     observer: Observer,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> Result<Verdict, EngineError>
 where
     R: Runtime,
@@ -54,7 +54,7 @@ where
     }
     let machine = Machine::new(before.steps);
     let mut effects = Effects::new(shared.clone(), before, keepers);
-    match decide(machine, &mut effects, &mut events, &mut orders).await {
+    match decide(machine, &mut effects, &mut events, orders).await {
         Ok(verdict) => finish(&shared, effects, verdict).await,
         Err(error) => {
             // Whoever reads the error may go on with the job at once: nothing of this engine may still be at work.

@@ -121,8 +121,8 @@ impl Stage {
     }
 
     async fn play(&self) -> Result<Verdict, EngineError> {
-        let (_orders, orders) = tokio::sync::mpsc::unbounded_channel();
-        let job = job::run(self.services.clone(), plan(), BTreeMap::new(), Observer::none(), orders);
+        let (_orders, mut orders) = tokio::sync::mpsc::unbounded_channel();
+        let job = job::run(self.services.clone(), plan(), BTreeMap::new(), Observer::none(), &mut orders);
         tokio::time::timeout(HUNG, job).await.expect("the job hangs")
     }
 }

@@ -199,9 +199,10 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     let kept = artifacts.clone();
     let services = Services { runtime: Arc::new(runtime), store: ready.store.clone(), logs, artifacts };
     let (observer, progress) = Observer::new();
-    let orders = interrupt::orders().map_err(CliError::infra)?;
+    let mut orders = interrupt::orders().map_err(CliError::infra)?;
+    let (plan, secrets) = (ready.plan, ready.secrets);
     // In a task of its own: a terminal that is stopped blocks this thread, and must not stop the job.
-    let job = tokio::spawn(danube_engine::job::run(services, ready.plan, ready.secrets, observer, orders));
+    let job = tokio::spawn(async move { danube_engine::job::run(services, plan, secrets, observer, &mut orders).await });
     let shown = view::show(progress, &mut view).await;
     let verdict = job.await.map_err(CliError::infra)?.map_err(CliError::infra)?;
     // A terminal that went away does not change how the job ended.

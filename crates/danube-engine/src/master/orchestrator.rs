@@ -1,0 +1,202 @@
+//! The one place that starts jobs: it takes up what an earlier master left, lets waiting jobs start within the limits,
+//! hands on wishes for their end, and notices every end.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use danube_core::id::JobId;
+use danube_core::job::{FailureKind, FailureReason, JobStatus};
+use danube_core::runtime::Runtime;
+use danube_store::jobs::{self, OpenRow};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::{Master, line};
+use crate::EngineError;
+use crate::failpoint::failpoint;
+use crate::job::{Order, Services};
+use crate::records::now_ms;
+
+/// The queue's name among the parts that can be ill.
+const QUEUE: &str = "queue";
+/// How soon the queue is looked at again when it could not be.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What there is to see to.
+#[derive(Clone, Debug)]
+pub enum Wake {
+    /// A job came in.
+    Changed,
+    /// Somebody asked for a job's end.
+    Cancel(JobId),
+}
+
+/// How the master stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Jobs run on by themselves; the next master takes them up.
+    Leave,
+    /// Jobs are cancelled, and what waits as well; cleanup code may run.
+    Cancel,
+    /// Jobs are killed.
+    Kill,
+}
+
+/// Starts jobs and keeps their tasks.
+pub struct Orchestrator<R> {
+    master: Master,
+    services: Services<R>,
+    woken: mpsc::UnboundedReceiver<Wake>,
+    lines: JoinSet<()>,
+    jobs: HashMap<Id, JobId>,
+    orders: HashMap<JobId, mpsc::UnboundedSender<Order>>,
+}
+
+impl<R> Orchestrator<R>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    pub fn new(master: Master, services: Services<R>, woken: mpsc::UnboundedReceiver<Wake>) -> Self {
+        Self { master, services, woken, lines: JoinSet::new(), jobs: HashMap::new(), orders: HashMap::new() }
+    }
+
+    /// Runs jobs until it is told to stop, and they have.
+    pub async fn run(mut self, mut stop: mpsc::UnboundedReceiver<Stop>) -> Result<(), EngineError> {
+        self.sweep().await?;
+        loop {
+            let looked = self.look().await;
+            self.note(&looked);
+            if self.is_draining() && self.lines.is_empty() && looked.is_ok() {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(wake) = self.woken.recv() => self.woken(wake),
+                Some(ended) = self.lines.join_next_with_id() => self.ended(ended).await,
+                Some(stop) = stop.recv() => if self.stops(stop).await { return Ok(()) },
+                () = tokio::time::sleep(AGAIN), if looked.is_err() => {}
+            }
+        }
+    }
+
+    /// Removes the containers of jobs that have ended: a master can be killed between the two.
+    async fn sweep(&self) -> Result<(), EngineError> {
+        for group in self.services.runtime.list().await? {
+            let job = jobs::get(self.master.store().read(), &group.attempt.job).await?;
+            if job.is_none_or(|row| row.finished_ms.is_some()) {
+                self.services.runtime.delete(&group.attempt).await?;
+                line::discard(&self.master, group.attempt).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings what runs in line with the rows: there is no other way for a job to start, be it new or from before.
+    async fn look(&mut self) -> Result<(), EngineError> {
+        let open = jobs::open(self.master.store().read()).await?;
+        for (row, id) in open.iter().filter_map(|row| Some((row, row.id.parse::<JobId>().ok()?))) {
+            if row.waits && (row.cancelled || self.is_draining()) {
+                self.never_starts(&id).await?;
+            } else if !row.waits && !self.orders.contains_key(&id) {
+                self.begin(id, row.cancelled);
+            }
+        }
+        if !self.is_draining() {
+            self.claim(&open).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the jobs whose turn has come. Their rows say so first.
+    async fn claim(&mut self, open: &[OpenRow]) -> Result<(), EngineError> {
+        let ready = self.master.may_start(open);
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let claimed = ready.clone();
+        let write = self.master.store().write(move |tx| {
+            Box::pin(async move {
+                for id in &claimed {
+                    jobs::advance(tx, id, JobStatus::Scheduling, now_ms()).await?;
+                }
+                Ok(())
+            })
+        });
+        write.await?;
+        failpoint("job-claimed");
+        ready.into_iter().for_each(|id| self.begin(id, false));
+        Ok(())
+    }
+
+    fn begin(&mut self, id: JobId, cancelled: bool) {
+        let (order, orders) = mpsc::unbounded_channel();
+        if cancelled {
+            let _ = order.send(Order::Cancel);
+        }
+        let line = line::run(self.master.clone(), self.services.clone(), id.clone(), orders);
+        let task = self.lines.spawn(line).id();
+        self.master.live().touch(&id);
+        self.jobs.insert(task, id.clone());
+        self.orders.insert(id, order);
+    }
+
+    async fn never_starts(&self, id: &JobId) -> Result<(), EngineError> {
+        let message = "it was cancelled while it waited for its turn".to_owned();
+        line::end(&self.master, id, FailureReason { kind: FailureKind::Cancelled, message }).await
+    }
+
+    fn woken(&self, wake: Wake) {
+        if let Wake::Cancel(id) = wake
+            && let Some(orders) = self.orders.get(&id)
+        {
+            let _ = orders.send(Order::Cancel);
+        }
+    }
+
+    /// A job's task is over. One that died has left its job open: the next look takes it up again.
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let task = match &ended {
+            Ok((task, ())) => *task,
+            Err(died) => died.id(),
+        };
+        let Some(job) = self.jobs.remove(&task) else { return };
+        self.orders.remove(&job);
+        if let Err(died) = ended {
+            tracing::error!(%job, %died, "the job's task died");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Whether there is nothing to wait for.
+    async fn stops(&mut self, stop: Stop) -> bool {
+        self.master.0.draining.store(true, Ordering::Relaxed);
+        let order = match stop {
+            Stop::Leave => {
+                self.lines.shutdown().await;
+                return true;
+            }
+            Stop::Cancel => Order::Cancel,
+            Stop::Kill => Order::Kill,
+        };
+        for orders in self.orders.values() {
+            let _ = orders.send(order);
+        }
+        false
+    }
+
+    fn is_draining(&self) -> bool {
+        self.master.0.draining.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, looked: &Result<(), EngineError>) {
+        match looked {
+            Ok(()) => self.master.0.health.well(QUEUE),
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot go on");
+                self.master.0.health.ill(QUEUE, error);
+            }
+        }
+    }
+}

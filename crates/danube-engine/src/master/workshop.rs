@@ -1,0 +1,83 @@
+//! What the master asks of whoever composed it: reading a pipeline's files, and making a plan of them.
+
+use std::collections::BTreeMap;
+
+use danube_core::id::{AttemptId, JobId};
+use danube_core::job::{FailureKind, FailureReason};
+use danube_store::jobs::Source;
+use danube_store::pipelines::PipelineRow;
+use serde::{Deserialize, Serialize};
+
+use crate::job::Plan;
+
+/// What somebody asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Parameters by name, as written.
+    pub params: Vec<(String, String)>,
+    /// A branch, tag or commit; without one the checkout as it stands.
+    pub reference: Option<String>,
+    /// The job whose inputs it shall have again.
+    #[serde(default)]
+    pub inputs_of: Option<JobId>,
+}
+
+/// What can be said before a job's turn comes.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Every parameter with its value.
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// Of the jobs with the same one, one runs at a time.
+    pub concurrency: Option<String>,
+}
+
+/// A job that can be run.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its plan.
+    pub plan: Plan,
+    /// What it runs on.
+    pub source: Source,
+    /// Its secrets by name; in memory only.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// Why there will be no such job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// As data.
+    pub kind: FailureKind,
+    /// What, where, and what to do.
+    pub message: String,
+}
+
+impl From<Refused> for FailureReason {
+    fn from(refused: Refused) -> Self {
+        Self { kind: refused.kind, message: refused.message }
+    }
+}
+
+/// Makes plans. Its calls may block.
+pub trait Workshop: Send + Sync + 'static {
+    /// Reads what the pipeline's danubefile says, and refuses what it does not take.
+    ///
+    /// # Errors
+    /// When the danubefile cannot be read or a parameter is wrong.
+    fn check(&self, pipeline: &PipelineRow, given: &Given) -> Result<Checked, Refused>;
+
+    /// Copies the files and makes the plan. What an earlier call for the same attempt left is replaced.
+    ///
+    /// # Errors
+    /// When a file cannot be read or copied.
+    fn prepare(&self, pipeline: &PipelineRow, given: &Given, attempt: &AttemptId) -> Result<Prepared, Refused>;
+
+    /// The secrets of a job that an earlier master prepared: they are never stored.
+    ///
+    /// # Errors
+    /// When one is not there any more.
+    fn secrets(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Refused>;
+
+    /// Removes what `prepare` made: the job has ended.
+    fn discard(&self, attempt: &AttemptId);
+}
