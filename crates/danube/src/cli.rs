@@ -85,18 +85,9 @@ pub struct RunArgs {
     /// A parameter's value.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub params: Vec<(String, String)>,
-    /// A secret: NAME or NAME=env:VAR from this environment, NAME=@FILE from a file. Never a value.
-    #[arg(long = "secret", value_name = "NAME[=@FILE|=env:VAR]")]
-    pub secrets: Vec<String>,
-    /// Where an image comes from: host, oci:DIR[:TAG] or tar:FILE.
-    #[arg(long = "image", value_name = "NAME=SOURCE", value_parser = pair)]
-    pub images: Vec<(String, String)>,
-    /// Which names steps may reach: record (all, listed at the end), deny (none), or a file with one name per line.
-    #[arg(long, value_name = "record|deny|FILE")]
-    pub egress: Option<String>,
-    /// `host` gives steps this machine's own network, unrecorded.
-    #[arg(long, default_value = "job", value_name = "job|host")]
-    pub network: Network,
+    /// How jobs run on this machine.
+    #[command(flatten)]
+    pub how: HowArgs,
     /// Run the commit as it is: no changed, no untracked file.
     #[arg(long)]
     pub clean: bool,
@@ -112,6 +103,26 @@ pub struct RunArgs {
     /// When to use colours.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     pub color: Color,
+    /// Go on with an interrupted run: the last one, or the one named.
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "last")]
+    pub resume: Option<String>,
+}
+
+/// How jobs run on this machine: the same for `run` and `dev`.
+#[derive(Clone, Debug, Args)]
+pub struct HowArgs {
+    /// A secret: NAME or NAME=env:VAR from this environment, NAME=@FILE from a file. Never a value.
+    #[arg(long = "secret", value_name = "NAME[=@FILE|=env:VAR]")]
+    pub secrets: Vec<String>,
+    /// Where an image comes from: host, oci:DIR[:TAG] or tar:FILE.
+    #[arg(long = "image", value_name = "NAME=SOURCE", value_parser = pair)]
+    pub images: Vec<(String, String)>,
+    /// Which names steps may reach: record (all, listed at the end), deny (none), or a file with one name per line.
+    #[arg(long, value_name = "record|deny|FILE")]
+    pub egress: Option<String>,
+    /// `host` gives steps this machine's own network, unrecorded.
+    #[arg(long, default_value = "job", value_name = "job|host")]
+    pub network: Network,
     /// How steps are isolated. `none` runs them as plain processes: only for a machine without user namespaces.
     #[arg(long, default_value = "namespaces", value_name = "HOW")]
     pub isolation: Isolation,
@@ -121,9 +132,6 @@ pub struct RunArgs {
     /// Where runs, logs and images are kept.
     #[arg(long, env = "DANUBE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
-    /// Go on with an interrupted run: the last one, or the one named.
-    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "last")]
-    pub resume: Option<String>,
 }
 
 /// Which network steps have.

@@ -1,6 +1,7 @@
 //! The danube binary: every command in one file that also carries the shim and the SDK.
 
 mod assets;
+mod checkout;
 mod cli;
 mod doctor;
 mod error;

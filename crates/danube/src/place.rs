@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use danube_core::id::{AttemptId, JobId};
 
+use crate::checkout::Places;
 use crate::error::CliError;
 
 /// Finished runs whose logs are kept.
@@ -97,6 +98,11 @@ impl RunDir {
     /// The run's one attempt.
     pub fn attempt(&self) -> AttemptId {
         AttemptId { job: self.job.clone(), number: 1 }
+    }
+
+    /// Where its files are.
+    pub fn places(&self) -> Places {
+        Places { attempt: self.attempt(), workspace: self.workspace(), source: self.source() }
     }
 
     /// Becomes `/workspace`; with `--keep` it comes back here.

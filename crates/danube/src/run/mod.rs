@@ -5,11 +5,8 @@ mod abandoned;
 #[cfg(feature = "failpoints")]
 mod cutting;
 mod interrupt;
-mod prepare;
 mod publish;
-mod python;
 mod resume;
-mod secrets;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -23,15 +20,15 @@ use danube_engine::job::progress::Observer;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
 use danube_engine::snapshot::{self, Snapshot};
-use danube_sandbox::{HomeTools, Python, Sandbox, SandboxConfig};
+use danube_sandbox::{Python, Sandbox, SandboxConfig};
 use danube_store::jobs::{self, NewJob, Source};
 use danube_store::{ARTIFACTS, Durability, LOGS, Store};
 
+use crate::checkout::{self, Cause, Request, python};
 use crate::cli::{Color, Isolation, RunArgs};
 use crate::error::CliError;
 use crate::place::{Place, RunDir};
 use crate::view::{self, Json, Terminal, View};
-use prepare::Request;
 
 /// Said first, so that nobody takes such a run for another.
 const NOT_ISOLATED: &str = "NOT ISOLATED: steps are plain processes of yours, can read and change all that you can, and \
@@ -57,7 +54,7 @@ struct Ready {
 
 async fn run(arguments: &RunArgs) -> Result<ExitClass, CliError> {
     let started = Instant::now();
-    let place = Place::find(arguments.data_dir.as_deref())?;
+    let place = Place::find(arguments.how.data_dir.as_deref())?;
     let ready = match &arguments.resume {
         Some(which) => resume::ready(arguments, &place, which).await?,
         None => fresh(arguments, &place).await?,
@@ -70,10 +67,10 @@ async fn run(arguments: &RunArgs) -> Result<ExitClass, CliError> {
 }
 
 async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
-    let request = prepare::read(arguments)?;
+    let request = checkout::read(&arguments.dir, &arguments.file, &arguments.params, &arguments.how)?;
     abandoned::remove(place).await;
     resume::mention_interrupted(place);
-    let run = place.new_run(prepare::new_job()?)?;
+    let run = place.new_run(checkout::new_job()?)?;
     let ready = begin(arguments, place, request, run.clone()).await;
     if ready.is_err() {
         // Nothing ran: what was copied so far may be what fills the disk.
@@ -95,7 +92,9 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
     let snapshot = copy(arguments, &request, &run).await?;
     let python = python.await.map_err(CliError::infra)??;
     let sandbox = Sandbox::new(config(arguments, place, &run, python.clone())?);
-    let plan = request.plan(&run, &python, &snapshot, &sandbox.paths(&run.attempt()))?;
+    let actor = std::env::var("USER").unwrap_or_default();
+    let cause = Cause { trigger: "manual", actor: &actor };
+    let plan = request.plan(&run.places(), &cause, &python, &snapshot, &sandbox.paths(&run.attempt()))?;
     let store = Store::open_new(&run.dir, Durability::Kill, place.dir()).await.map_err(CliError::infra)?;
     insert_job(&store, &request, &plan, &snapshot).await?;
     let heading = heading(arguments, &request, &snapshot);
@@ -104,21 +103,8 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
 
 /// The embedded runtime's set-up.
 fn config(arguments: &RunArgs, place: &Place, run: &RunDir, python: Python) -> Result<SandboxConfig, CliError> {
-    let assets = crate::assets::unpack(&place.assets())?;
-    crate::assets::precompile(&assets.sdk, &python);
-    let this = std::env::current_exe().map_err(CliError::infra)?;
-    let mut config = SandboxConfig::new(run.dir.clone(), assets.shim, vec![this, crate::MONITOR.into()]);
-    config.image_dir = place.images();
-    config.sdk = Some(assets.sdk);
-    config.python = Some(python);
-    config.isolation = match arguments.isolation {
-        Isolation::Namespaces => danube_sandbox::Isolation::Namespaces,
-        Isolation::None => danube_sandbox::Isolation::None,
-    };
+    let mut config = checkout::sandbox(&arguments.how, place, run.dir.clone(), python)?;
     config.keep = arguments.keep.then(|| run.workspace());
-    if !arguments.no_home_tools {
-        config.tools = HomeTools::find();
-    }
     Ok(config)
 }
 
@@ -175,7 +161,7 @@ fn heading(arguments: &RunArgs, request: &Request, snapshot: &Snapshot) -> Vec<S
     let dirty = if snapshot.dirty && snapshot.commit.is_some() { " with uncommitted changes" } else { "" };
     let files = view::count(usize::try_from(snapshot.files).unwrap_or(usize::MAX), "file");
     let mut lines = vec![format!("{} · {what}{dirty} · {files}", request.danubefile.name)];
-    if arguments.isolation == Isolation::None {
+    if arguments.how.isolation == Isolation::None {
         lines.push(NOT_ISOLATED.to_owned());
     }
     lines
@@ -192,7 +178,7 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     let runtime = ready.sandbox;
     #[cfg(feature = "failpoints")]
     let runtime = cutting::Cutting::new(runtime);
-    if arguments.json && arguments.isolation == Isolation::None {
+    if arguments.json && arguments.how.isolation == Isolation::None {
         note(NOT_ISOLATED);
     }
     let artifacts = ArtifactDir::new(ready.run.dir.join(ARTIFACTS));
@@ -202,7 +188,8 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
     let mut orders = interrupt::orders().map_err(CliError::infra)?;
     let (plan, secrets) = (ready.plan, ready.secrets);
     // In a task of its own: a terminal that is stopped blocks this thread, and must not stop the job.
-    let job = tokio::spawn(async move { danube_engine::job::run(services, plan, secrets, observer, &mut orders).await });
+    let job =
+        tokio::spawn(async move { danube_engine::job::run(services, plan, secrets, observer, &mut orders).await });
     let shown = view::show(progress, &mut view).await;
     let verdict = job.await.map_err(CliError::infra)?.map_err(CliError::infra)?;
     // A terminal that went away does not change how the job ended.

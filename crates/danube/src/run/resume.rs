@@ -5,7 +5,8 @@ use danube_store::{Durability, Store, jobs};
 
 use danube_engine::job::Plan;
 
-use super::{Ready, config, note, python, secrets};
+use super::{Ready, config, note};
+use crate::checkout::{python, secrets};
 use crate::cli::RunArgs;
 use crate::error::CliError;
 use crate::place::{Place, RunDir};
@@ -42,7 +43,7 @@ pub async fn ready(arguments: &RunArgs, place: &Place, which: &str) -> Result<Re
         CliError::infra(format!("the plan of run {} cannot be read: {error}", run.job))
             .hint("it was written by another version of Danube: go on with that one")
     })?;
-    let secrets = secrets::read(&arguments.secrets)?;
+    let secrets = secrets::read(&arguments.how.secrets)?;
     if let Some(missing) = plan.secrets.iter().find(|name| !secrets.contains_key(*name)) {
         return Err(CliError::config(format!("run {} was begun with the secret {missing}", run.job))
             .hint(format!("secrets are never stored: give it again with --secret {missing}")));

@@ -44,7 +44,12 @@ impl Summary {
     /// Notes a step's start.
     pub fn started(&mut self, step: &StepStarted) {
         if step.number > 0 && !self.steps.iter().any(|known| known.number == step.number) {
-            self.steps.push(StepSummary { number: step.number, name: full_name(step), attempt: step.attempt, end: None });
+            self.steps.push(StepSummary {
+                number: step.number,
+                name: full_name(step),
+                attempt: step.attempt,
+                end: None,
+            });
             // Of parallel steps the later may be told first.
             self.steps.sort_by_key(|step| step.number);
         }

@@ -1,4 +1,8 @@
-//! From what was typed and what the danubefile says to a plan.
+//! A checkout on this machine becomes a plan: what was typed and what its danubefile says are read and checked, then put
+//! together with the copy of its files.
+
+pub mod python;
+pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,19 +10,18 @@ use std::time::Duration;
 
 use danube_config::danubefile::{self, Danubefile};
 use danube_core::egress::{EgressMode, EgressPolicy, parse_rules};
-use danube_core::id::{ContainerName, JobId, StepId};
+use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
 use danube_engine::job::Plan;
 use danube_engine::job::plan::Runner;
 use danube_engine::snapshot::Snapshot;
 use danube_proto::mailbox::Context;
 use danube_sandbox::images::registry::Reference;
-use danube_sandbox::{JobPaths, Python};
+use danube_sandbox::{HomeTools, JobPaths, Python, SandboxConfig};
 
-use super::secrets;
-use crate::cli::{Isolation, Network, RunArgs};
+use crate::cli::{HowArgs, Isolation, Network};
 use crate::error::CliError;
-use crate::place::RunDir;
+use crate::place::Place;
 
 /// A job may take so long unless its danubefile says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -45,18 +48,35 @@ pub struct Request {
     pub images: BTreeMap<String, ImageSource>,
 }
 
+/// Where a job's files are, before its containers have them.
+pub struct Places {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Becomes `/workspace`.
+    pub workspace: PathBuf,
+    /// Becomes `/danube/src`.
+    pub source: PathBuf,
+}
+
+/// Why a job runs, and for whom.
+pub struct Cause<'a> {
+    /// `manual`, …
+    pub trigger: &'a str,
+    /// Who, where one knows.
+    pub actor: &'a str,
+}
+
 /// Reads and checks all that the user wrote.
-pub fn read(arguments: &RunArgs) -> Result<Request, CliError> {
-    let dir = folder(&arguments.dir)?;
-    let entry_point = arguments.file.to_string_lossy().into_owned();
-    let danubefile = read_danubefile(&dir, &arguments.file)?;
+pub fn read(dir: &Path, file: &Path, params: &[(String, String)], how: &HowArgs) -> Result<Request, CliError> {
+    let dir = folder(dir)?;
+    let danubefile = read_danubefile(&dir, file)?;
     Ok(Request {
-        params: params(&danubefile, &arguments.params)?,
-        secrets: secrets::read(&arguments.secrets)?,
-        egress: egress(arguments, &danubefile)?,
-        images: images(arguments, &dir, &danubefile)?,
+        params: resolve(&danubefile, params)?,
+        secrets: secrets::read(&how.secrets)?,
+        egress: egress(how, &danubefile)?,
+        images: images(&how.images, &dir, &danubefile)?,
         dir,
-        entry_point,
+        entry_point: file.to_string_lossy().into_owned(),
         danubefile,
     })
 }
@@ -81,7 +101,7 @@ fn read_danubefile(dir: &Path, file: &Path) -> Result<Danubefile, CliError> {
     danubefile::read(&file.to_string_lossy(), &source).map_err(CliError::config)
 }
 
-fn params(
+fn resolve(
     danubefile: &Danubefile,
     given: &[(String, String)],
 ) -> Result<serde_json::Map<String, serde_json::Value>, CliError> {
@@ -93,24 +113,24 @@ fn params(
     values.collect::<Result<_, serde_json::Error>>().map_err(CliError::infra)
 }
 
-fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, CliError> {
-    if arguments.isolation == Isolation::None {
-        return match arguments.egress {
+fn egress(how: &HowArgs, danubefile: &Danubefile) -> Result<EgressPolicy, CliError> {
+    if how.isolation == Isolation::None {
+        return match how.egress {
             None => Ok(EgressPolicy { mode: EgressMode::Host, rules: Vec::new() }),
             Some(_) => Err(CliError::config("--egress cannot be had together with --isolation none")
                 .hint("without isolation steps use this machine's own network, which nobody records")),
         };
     }
     let enforce = |rules| EgressPolicy { mode: EgressMode::Enforce, rules };
-    if arguments.network == Network::Host {
-        return match arguments.egress {
+    if how.network == Network::Host {
+        return match how.egress {
             None => Ok(EgressPolicy { mode: EgressMode::Host, rules: Vec::new() }),
             Some(_) => Err(CliError::config("--egress cannot be had together with --network host")),
         };
     }
     // Recording keeps the danubefile's rules: they open further ports, and private addresses.
     let record = || EgressPolicy { mode: EgressMode::Record, rules: danubefile.egress.clone().unwrap_or_default() };
-    match (arguments.egress.as_deref(), &danubefile.egress) {
+    match (how.egress.as_deref(), &danubefile.egress) {
         (Some("record"), _) | (None, None) => Ok(record()),
         (Some("deny"), _) => Ok(enforce(Vec::new())),
         (None, Some(rules)) => Ok(enforce(rules.clone())),
@@ -128,9 +148,13 @@ fn egress(arguments: &RunArgs, danubefile: &Danubefile) -> Result<EgressPolicy, 
 }
 
 /// Where each known image comes from. A path in the danubefile is relative to it, one that was typed to where it was.
-fn images(arguments: &RunArgs, dir: &Path, danubefile: &Danubefile) -> Result<BTreeMap<String, ImageSource>, CliError> {
+fn images(
+    given: &[(String, String)],
+    dir: &Path,
+    danubefile: &Danubefile,
+) -> Result<BTreeMap<String, ImageSource>, CliError> {
     let here = std::env::current_dir().map_err(CliError::infra)?;
-    let given = arguments.images.iter().map(|(name, text)| (name.clone(), ImageSource::parse(text).based_on(&here)));
+    let given = given.iter().map(|(name, text)| (name.clone(), ImageSource::parse(text).based_on(&here)));
     let mut images: BTreeMap<String, ImageSource> = given.collect();
     for known in danubefile.known_images() {
         let name = if known.image.is_empty() { DEFAULT_IMAGE.to_owned() } else { known.image };
@@ -150,7 +174,14 @@ fn images(arguments: &RunArgs, dir: &Path, danubefile: &Danubefile) -> Result<BT
 
 impl Request {
     /// The job's plan, once its workspace is there.
-    pub fn plan(&self, run: &RunDir, python: &Python, snapshot: &Snapshot, paths: &JobPaths) -> Result<Plan, CliError> {
+    pub fn plan(
+        &self,
+        places: &Places,
+        cause: &Cause<'_>,
+        python: &Python,
+        snapshot: &Snapshot,
+        paths: &JobPaths,
+    ) -> Result<Plan, CliError> {
         let (workers, images) = self.workers();
         let mut containers = vec![ContainerSpec {
             name: ContainerName::coordinator(),
@@ -163,8 +194,8 @@ impl Request {
         let runner = text(&paths.sdk.join(crate::assets::RUNNER_NAME));
         let argv = [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec();
         Ok(Plan {
-            group: self.group(run, snapshot, containers)?,
-            context: self.context(run, snapshot, text(&paths.workspace)),
+            group: self.group(places, snapshot, containers)?,
+            context: self.context(places, cause, snapshot, text(&paths.workspace)),
             runner: Runner { step_id: StepId::from_bytes(random()?), argv, context: text(&paths.context) },
             timeout: self.danubefile.timeout.unwrap_or(TIMEOUT),
             cleanup_timeout: self.danubefile.cleanup_timeout,
@@ -177,14 +208,19 @@ impl Request {
         })
     }
 
-    fn group(&self, run: &RunDir, snapshot: &Snapshot, containers: Vec<ContainerSpec>) -> Result<GroupSpec, CliError> {
+    fn group(
+        &self,
+        places: &Places,
+        snapshot: &Snapshot,
+        containers: Vec<ContainerSpec>,
+    ) -> Result<GroupSpec, CliError> {
         Ok(GroupSpec {
-            attempt: run.attempt(),
+            attempt: places.attempt.clone(),
             nonce: hex::encode(random::<16>()?),
             pipeline: self.danubefile.name.clone(),
             containers,
-            workspace: Workspace::Prepared { dir: run.workspace(), objects: snapshot.objects.clone() },
-            source: Some(run.source()),
+            workspace: Workspace::Prepared { dir: places.workspace.clone(), objects: snapshot.objects.clone() },
+            source: Some(places.source.clone()),
             egress: self.egress.clone(),
             orphan_grace: ORPHAN_GRACE,
         })
@@ -208,17 +244,17 @@ impl Request {
         (workers, names)
     }
 
-    fn context(&self, run: &RunDir, snapshot: &Snapshot, workspace: String) -> Context {
+    fn context(&self, places: &Places, cause: &Cause<'_>, snapshot: &Snapshot, workspace: String) -> Context {
         Context {
-            job_id: run.job.to_string(),
+            job_id: places.attempt.job.to_string(),
             pipeline: self.danubefile.name.clone(),
             branch: snapshot.branch.clone(),
             commit_sha: snapshot.commit.clone(),
             dirty: snapshot.dirty,
-            trigger_type: "manual".to_owned(),
-            actor: std::env::var("USER").unwrap_or_default(),
+            trigger_type: cause.trigger.to_owned(),
+            actor: cause.actor.to_owned(),
             params: self.params.clone(),
-            attempt: 1,
+            attempt: places.attempt.number,
             workspace,
             entry_point: self.entry_point.clone(),
             function: self.danubefile.function.clone(),
@@ -230,6 +266,25 @@ impl Request {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// The embedded runtime's set-up, with its groups below `dir`.
+pub fn sandbox(how: &HowArgs, place: &Place, dir: PathBuf, python: Python) -> Result<SandboxConfig, CliError> {
+    let assets = crate::assets::unpack(&place.assets())?;
+    crate::assets::precompile(&assets.sdk, &python);
+    let this = std::env::current_exe().map_err(CliError::infra)?;
+    let mut config = SandboxConfig::new(dir, assets.shim, vec![this, crate::MONITOR.into()]);
+    config.image_dir = place.images();
+    config.sdk = Some(assets.sdk);
+    config.python = Some(python);
+    config.isolation = match how.isolation {
+        Isolation::Namespaces => danube_sandbox::Isolation::Namespaces,
+        Isolation::None => danube_sandbox::Isolation::None,
+    };
+    if !how.no_home_tools {
+        config.tools = HomeTools::find();
+    }
+    Ok(config)
 }
 
 /// Bytes nobody can guess.
