@@ -18,8 +18,10 @@ pub mod jobs;
 mod lock;
 mod open;
 pub mod pipelines;
+pub mod reports;
 pub mod sessions;
 pub mod steps;
+pub mod summaries;
 mod template;
 mod writer;
 

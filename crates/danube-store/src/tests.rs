@@ -13,6 +13,7 @@ use super::*;
 
 mod faults;
 mod opening;
+mod reporting;
 
 fn job_id(n: usize) -> JobId {
     format!("job-{n}").parse().unwrap()

@@ -118,7 +118,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 2] = [
+    const SAMPLES: [(i64, &str); 4] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -135,6 +135,19 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
             2,
             "INSERT INTO artifacts (job, attempt, name, call, size, sha256, created_ms)
              VALUES ('j', 1, 'dist/a', 'c', 1, zeroblob(32), 1)",
+        ),
+        (
+            3,
+            "INSERT INTO pipelines (name, dir, entry_point, registered_ms) VALUES ('p', '/src', 'danubefile.py', 1);
+         INSERT INTO sessions (token, actor, created_ms, expires_ms) VALUES (zeroblob(32), 'a', 1, 2)",
+        ),
+        (
+            4,
+            "INSERT INTO test_reports (job, attempt, number, call, name, failed, created_ms)
+             VALUES ('j', 1, 1, 'c', 'unit', 1, 1);
+         INSERT INTO test_cases (job, attempt, report, seq, suite, class, name, status)
+             VALUES ('j', 1, 1, 0, '', 'c', 'n', 'failed');
+         INSERT INTO summaries (job, attempt, seq, call, text) VALUES ('j', 1, 1, 'd', '# Done')",
         ),
     ];
     let dir = tempfile::tempdir().unwrap();
