@@ -16,6 +16,7 @@ Exit codes:
 Examples:
   danube run                             run ./danubefile.py on this machine
   danube run examples/python             run the danubefile of another folder
+  danube init                            write a danubefile for the project here
   danube doctor                          say what this machine offers and lacks";
 
 /// Self-hosted CI: pipelines in plain Python.
@@ -54,6 +55,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Run one danubefile on this machine, without a server.
     Run(Box<RunArgs>),
+    /// Look at a project and write a danubefile that it passes.
+    Init(InitArgs),
     /// Say in one line each what this machine offers, and what to do about what is missing.
     Doctor(DoctorArgs),
     /// Print the version.
@@ -71,6 +74,12 @@ Examples:
   danube run --egress egress.txt                 only the names in a file
   danube run --json | jq .                       events as lines
   danube run --resume                            go on with a run whose danube was killed";
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  danube init                                    write ./danubefile.py
+  danube init --run                              and run it
+  danube init --force                            in place of the one that is there";
 
 /// Arguments of `danube run`.
 #[derive(Debug, Args)]
@@ -161,6 +170,21 @@ pub enum Color {
     Always,
     /// Never.
     Never,
+}
+
+/// Arguments of `danube init`.
+#[derive(Debug, Args)]
+#[command(after_help = INIT_EXAMPLES)]
+pub struct InitArgs {
+    /// The project's folder.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Replace the danubefile that is there.
+    #[arg(long)]
+    pub force: bool,
+    /// Run it at once, without a question.
+    #[arg(long)]
+    pub run: bool,
 }
 
 /// Arguments of `danube doctor`.

@@ -5,6 +5,7 @@ mod checkout;
 mod cli;
 mod doctor;
 mod error;
+mod init;
 mod place;
 mod run;
 mod view;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     start_logging(&cli);
     let outcome = match cli.command {
         Command::Run(arguments) => run::main(*arguments),
+        Command::Init(arguments) => init::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Version => {
             // Nobody may be listening.

@@ -91,6 +91,17 @@ pub fn take(request: &Request<'_>, progress: Progress<'_>) -> Result<Snapshot, S
     }
 }
 
+/// The files that a copy of the folder has, relative to it.
+///
+/// # Errors
+/// When Git is missing or refuses, or a folder cannot be read.
+pub fn files(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+    match git::Checkout::find(dir)? {
+        Some(checkout) => checkout.files(),
+        None => copy::walk(dir),
+    }
+}
+
 /// Files as they stand, changed or not. Git looks for changes while they are copied.
 fn working_tree(
     request: &Request<'_>,

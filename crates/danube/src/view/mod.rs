@@ -28,7 +28,7 @@ pub use json::Json;
 use summary::StepSummary;
 pub use summary::Summary;
 pub use terminal::Terminal;
-pub use words::count;
+pub use words::{count, harmless};
 
 /// Blocks of output under way to the view at most: a slow terminal makes readers wait, never the job.
 const WAITING: usize = 64;
