@@ -1,0 +1,93 @@
+//! What the rows say of a job, read once for all who look at it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use danube_core::id::{AttemptId, JobId};
+use danube_core::job::JobStatus;
+use danube_store::{artifacts, steps};
+
+use super::cursor::short_hash;
+use super::event::json;
+use crate::api::jobs::{attempt_id, load};
+use crate::context::Ctx;
+use crate::model::{Artifact, Step};
+use crate::problem::Problem;
+
+/// What the rows say of a job.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// The job as JSON.
+    pub job: String,
+    /// Its hash.
+    pub state: u64,
+    /// Nothing will change any more.
+    pub is_final: bool,
+    pub attempt: AttemptId,
+    /// By number.
+    pub steps: Vec<Step>,
+    /// In the order in which they came.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// The jobs that somebody looks at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Boards(Arc<Mutex<HashMap<JobId, Weak<Board>>>>);
+
+/// One of them.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// How many times reading was begun.
+    begun: AtomicU64,
+    /// What was read last, and which time that was.
+    last: tokio::sync::Mutex<Option<(u64, Arc<Facts>)>>,
+}
+
+impl Boards {
+    /// The board of a job. It is forgotten when nobody holds it.
+    pub(super) fn of(&self, job: &JobId) -> Arc<Board> {
+        let mut boards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(board) = boards.get(job).and_then(Weak::upgrade) {
+            return board;
+        }
+        boards.retain(|_, board| board.strong_count() > 0);
+        let board = Arc::<Board>::default();
+        boards.insert(job.clone(), Arc::downgrade(&board));
+        board
+    }
+}
+
+impl Board {
+    /// What the rows say now. Of those who ask while somebody reads, one reads next, for all of them.
+    pub(super) async fn facts(&self, ctx: &Ctx, job: &JobId) -> Result<Arc<Facts>, Problem> {
+        let asked = self.begun.load(Ordering::SeqCst);
+        let mut last = self.last.lock().await;
+        if let Some((_, facts)) = last.as_ref().filter(|(time, _)| *time > asked) {
+            return Ok(facts.clone());
+        }
+        let time = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let facts = Arc::new(read(ctx, job).await?);
+        *last = Some((time, facts.clone()));
+        Ok(facts)
+    }
+}
+
+async fn read(ctx: &Ctx, id: &JobId) -> Result<Facts, Problem> {
+    // The job first: when it has ended, everything of it is in the rows that are read after it.
+    let job = load(ctx, id).await?;
+    let attempt = attempt_id(id, job.attempt);
+    let steps = steps::list(ctx.store().read(), &attempt).await?;
+    let mut artifacts = artifacts::list(ctx.store().read(), &attempt).await?;
+    artifacts.sort_by(|a, b| (a.created_ms, &a.name).cmp(&(b.created_ms, &b.name)));
+    let is_final = job.status.parse::<JobStatus>().is_ok_and(JobStatus::is_final);
+    let job = json(&job);
+    Ok(Facts {
+        state: short_hash(job.as_bytes()),
+        job,
+        is_final,
+        attempt,
+        steps: steps.into_iter().map(Into::into).collect(),
+        artifacts: artifacts.into_iter().map(Into::into).collect(),
+    })
+}

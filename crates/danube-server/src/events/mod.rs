@@ -1,0 +1,15 @@
+//! A job's live stream. A reader is a cursor: what it has been told. Whatever rows and log files have beyond it is told
+//! next, one event at a time and only when there is room to send it. So a reader that stops costs one event, one that
+//! comes back goes on exactly where it stopped, and a restart of the master changes nothing.
+
+mod board;
+mod cursor;
+mod event;
+mod output;
+mod reader;
+mod told;
+
+pub(crate) use board::Boards;
+pub(crate) use cursor::Cursor;
+pub(crate) use event::OPENING;
+pub(crate) use reader::Reader;

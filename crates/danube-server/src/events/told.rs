@@ -1,0 +1,102 @@
+//! What a reader is told next. The order is the same for who was there from the first moment and for who comes when all
+//! is over: of a step first that it begins, then its output, then its end; then the next step.
+
+use std::collections::BTreeSet;
+
+use super::board::Facts;
+use super::cursor::{Artifacts, Cursor, Told};
+use crate::model::{Artifact, Step};
+
+/// What a reader is told next.
+#[derive(Debug)]
+pub(super) enum Next<'a> {
+    /// The job is another than it was told.
+    Job,
+    /// A step has begun.
+    Begin(&'a Step),
+    /// There may be output of a step from this offset on. One that is over ends there if there is none.
+    Output { step: &'a Step, offset: u64, over: bool },
+    /// An artifact is there.
+    Artifact(&'a Artifact),
+    /// The job has ended, and everything was told.
+    End,
+    /// Nothing, before something changes.
+    Nothing,
+}
+
+/// Whose turn it is among the steps that run.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The step that was asked last.
+    pub last: u32,
+    /// Those that had nothing since the facts were read.
+    pub dry: BTreeSet<u32>,
+}
+
+/// What to tell next to who was told as far as the cursor, which is of the facts' attempt.
+pub(super) fn next<'a>(facts: &'a Facts, cursor: &Cursor, turn: &Turn) -> Next<'a> {
+    if facts.state != cursor.state {
+        return Next::Job;
+    }
+    let ended = || open(facts, cursor).find(|(step, _)| is_over(facts, step));
+    if let Some((step, offset)) = ended() {
+        return Next::Output { step, offset, over: true };
+    }
+    if let Some(step) = facts.steps.iter().find(|step| is_new(cursor, step.number)) {
+        return Next::Begin(step);
+    }
+    if let Some(artifact) = untold(facts, cursor.artifacts) {
+        return Next::Artifact(artifact);
+    }
+    if facts.is_final {
+        return Next::End;
+    }
+    running(facts, cursor, turn).map_or(Next::Nothing, |(step, offset)| Next::Output { step, offset, over: false })
+}
+
+/// The steps that were told to begin and not to end, with the offset up to which their output was told.
+fn open<'a>(facts: &'a Facts, cursor: &Cursor) -> impl Iterator<Item = (&'a Step, u64)> {
+    cursor.open.iter().filter_map(|(number, told)| {
+        let Told::Output(offset) = told else { return None };
+        let at = facts.steps.binary_search_by_key(number, |step| step.number).ok()?;
+        Some((&facts.steps[at], *offset))
+    })
+}
+
+/// Whether a step's log grows no more.
+fn is_over(facts: &Facts, step: &Step) -> bool {
+    facts.is_final || step.finished_ms.is_some()
+}
+
+fn is_new(cursor: &Cursor, step: u32) -> bool {
+    step >= cursor.next || cursor.open.get(&step) == Some(&Told::Nothing)
+}
+
+/// The next step that may have output: each in its turn, so that none that says much silences the others.
+fn running<'a>(facts: &'a Facts, cursor: &Cursor, turn: &Turn) -> Option<(&'a Step, u64)> {
+    let waiting = || open(facts, cursor).filter(|(step, _)| !turn.dry.contains(&step.number));
+    waiting().find(|(step, _)| step.number > turn.last).or_else(|| waiting().next())
+}
+
+/// The first artifact that was not told. Should another order have been told, all are told again: none is missed.
+fn untold(facts: &Facts, told: Artifacts) -> Option<&Artifact> {
+    let all = &facts.artifacts;
+    if told.count > all.len() || (told.count < all.len() && names(&all[..told.count]) != told) {
+        return all.first();
+    }
+    all.get(told.count)
+}
+
+fn names(artifacts: &[Artifact]) -> Artifacts {
+    let mut names = Artifacts::default();
+    artifacts.iter().for_each(|artifact| names.add(&artifact.name));
+    names
+}
+
+/// What was told when `artifact` is told next.
+pub(super) fn after(facts: &Facts, told: Artifacts, artifact: &Artifact) -> Artifacts {
+    let begins_anew = facts.artifacts.first().is_some_and(|first| first.name == artifact.name);
+    let mut told = if begins_anew { Artifacts::default() } else { told };
+    told.add(&artifact.name);
+    told
+}

@@ -1,0 +1,109 @@
+//! The outermost layer: every answer has the request's id and the headers that keep browsers careful, and every error
+//! becomes JSON (or a small page, for a browser outside of the API).
+
+use std::panic::AssertUnwindSafe;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+
+use crate::page;
+use crate::problem::{Code, Problem};
+
+/// Under this name the id of a request is in every answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Runs the request, and finishes its answer.
+pub(crate) async fn finish(request: Request, next: Next) -> Response {
+    let id = request_id();
+    let as_page = wants_page(&request);
+    let line = format!("{} {}", request.method(), request.uri().path());
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|panic| Problem::internal(words(&*panic)).into_response());
+    if let Some(problem) = problem_of(&response) {
+        log(&problem, &id, &line);
+        *response.body_mut() = write(&problem, &id, as_page, response.headers_mut());
+    }
+    careful(response.headers_mut());
+    response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("?")));
+    response
+}
+
+fn request_id() -> String {
+    let mut bytes = [0; 8];
+    // An id that is not random is still an id.
+    let _ = getrandom::fill(&mut bytes);
+    hex::encode(bytes)
+}
+
+/// What a handler said, or what the framework found before there was a handler.
+fn problem_of(response: &Response) -> Option<Problem> {
+    let told = response.extensions().get::<Problem>().cloned();
+    told.or_else(|| match response.status() {
+        status if status.is_server_error() => Some(Problem::internal(format!("answered {status} by itself"))),
+        status if status.is_client_error() => Some(Problem::bad_request("The request makes no sense here.")),
+        _ => None,
+    })
+}
+
+fn log(problem: &Problem, id: &str, line: &str) {
+    let cause = problem.cause.as_deref().unwrap_or_default();
+    match problem.code {
+        Code::Internal | Code::Unavailable => {
+            tracing::error!(request.id = id, request.line = line, cause, "a request failed");
+        }
+        _ => tracing::debug!(request.id = id, request.line = line, message = problem.message, "a request was refused"),
+    }
+}
+
+fn write(problem: &Problem, id: &str, as_page: bool, headers: &mut HeaderMap) -> Body {
+    headers.remove(header::CONTENT_LENGTH);
+    if as_page {
+        page::dress(headers);
+        return Body::from(page::problem(problem, id));
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Body::from(problem.to_json(id))
+}
+
+fn wants_page(request: &Request) -> bool {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    !request.uri().path().starts_with("/api/") && accepts.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Headers that keep a browser from guessing, caching, embedding and telling.
+fn careful(headers: &mut HeaderMap) {
+    let rules = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in rules {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("a handler panicked: {}", text.unwrap_or_default())
+}
+
+/// For an unknown path.
+pub(crate) async fn not_found() -> Problem {
+    Problem::not_found("There is nothing at this address; /openapi.json lists what there is.")
+}
+
+/// For a method that a path does not have.
+pub(crate) async fn wrong_method() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "This address does not take this method; the header Allow names those it does.",
+    )
+    .with_status(StatusCode::METHOD_NOT_ALLOWED)
+}

@@ -1,0 +1,9 @@
+//! What happens to every request before and after its handler: its id, the host it was sent to, its errors' words.
+
+pub(crate) mod body;
+pub(crate) mod extract;
+mod finish;
+mod host;
+
+pub(crate) use finish::{finish, not_found, wrong_method};
+pub(crate) use host::{Hosts, check_host};

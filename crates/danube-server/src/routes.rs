@@ -1,0 +1,186 @@
+//! Every route, with the permission that it asks for and what it takes and gives. The router and the API's description
+//! are both made from this table, so neither can have what the other has not.
+
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search};
+use crate::context::Ctx;
+use crate::model::{Job, JobDetail};
+use crate::permission::Permission::{self, Public, Read, Write};
+use crate::{openapi, page};
+
+/// A route.
+pub(crate) struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub permission: Permission,
+    pub summary: &'static str,
+    /// Name and meaning.
+    pub query: &'static [(&'static str, &'static str)],
+    pub takes: Option<Kind>,
+    pub gives: Gives,
+    pub handler: MethodRouter<Ctx>,
+}
+
+/// A thing of the API, for its description.
+#[derive(Clone)]
+pub(crate) struct Kind {
+    pub name: String,
+    pub schema: RefOr<Schema>,
+    /// Those that it is made from.
+    pub parts: Vec<(String, RefOr<Schema>)>,
+}
+
+/// What a route gives when all is well.
+#[derive(Clone)]
+pub(crate) struct Gives {
+    pub status: u16,
+    pub media: &'static str,
+    /// None for what is no JSON.
+    pub kind: Option<Kind>,
+}
+
+/// What a thing looks like.
+fn kind<T: ToSchema>() -> Kind {
+    let mut parts = Vec::new();
+    T::schemas(&mut parts);
+    Kind { name: T::name().into_owned(), schema: T::schema(), parts }
+}
+
+fn get<H, T>(path: &'static str, permission: Permission, handler: H) -> Route
+where
+    H: Handler<T, Ctx>,
+    T: 'static,
+{
+    Route::new("get", path, permission, on(MethodFilter::GET, handler))
+}
+
+fn post<H, T>(path: &'static str, permission: Permission, handler: H) -> Route
+where
+    H: Handler<T, Ctx>,
+    T: 'static,
+{
+    Route::new("post", path, permission, on(MethodFilter::POST, handler))
+}
+
+impl Route {
+    fn new(method: &'static str, path: &'static str, permission: Permission, handler: MethodRouter<Ctx>) -> Self {
+        let gives = Gives { status: 200, media: "application/json", kind: None };
+        Self { method, path, permission, summary: "", query: &[], takes: None, gives, handler }
+    }
+
+    fn says(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    fn asks(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
+    }
+
+    fn takes<T: ToSchema>(self) -> Self {
+        Self { takes: Some(kind::<T>()), ..self }
+    }
+
+    fn gives<T: ToSchema>(self, status: u16) -> Self {
+        Self { gives: Gives { status, media: "application/json", kind: Some(kind::<T>()) }, ..self }
+    }
+
+    fn gives_bytes(self, status: u16, media: &'static str) -> Self {
+        Self { gives: Gives { status, media, kind: None }, ..self }
+    }
+}
+
+/// The whole table.
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = public_routes();
+    routes.extend(pipeline_routes());
+    routes.extend(job_routes());
+    routes.extend(log_routes());
+    routes.extend(artifact_routes());
+    routes
+}
+
+fn public_routes() -> Vec<Route> {
+    vec![
+        get("/", Read, page::home).says("The plain page: pipelines and the last jobs").gives_bytes(200, "text/html"),
+        get("/login", Public, login::login)
+            .says("Lets a browser in by a one-time link; it can be used once, within 10 minutes")
+            .asks(&[("token", "The link's secret")])
+            .gives_bytes(303, "text/html"),
+        get("/health", Public, health::health).says("The server answers").gives::<health::Health>(200),
+        get("/health/ready", Public, health::ready)
+            .says("Whether every part is well; 503 when one is not")
+            .gives::<health::Readiness>(200),
+        get("/openapi.json", Read, openapi::serve).says("This description").gives_bytes(200, "application/json"),
+    ]
+}
+
+fn pipeline_routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/pipelines", Read, pipelines::list).says("Every pipeline").gives::<pipelines::Pipelines>(200),
+        get("/api/v1/pipelines/{name}", Read, pipelines::get).says("One pipeline").gives::<pipelines::Pipeline>(200),
+        post("/api/v1/pipelines/{name}/jobs", Write, jobs::create)
+            .says("Starts a job")
+            .takes::<jobs::NewJob>()
+            .gives::<Job>(201),
+    ]
+}
+
+fn job_routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/jobs", Read, jobs::list)
+            .says("Jobs, newest first")
+            .asks(&[
+                ("pipeline", "Of this pipeline only"),
+                ("status", "With this status only"),
+                ("before", "Older than this job only: the `next` of the page before"),
+                ("limit", "From 1 to 200; 50 if not given"),
+            ])
+            .gives::<jobs::JobPage>(200),
+        get("/api/v1/jobs/{id}", Read, jobs::get)
+            .says("One job with its steps and attempts; `latest` is the newest job")
+            .gives::<JobDetail>(200),
+        post("/api/v1/jobs/{id}/cancel", Write, jobs::cancel).says("Asks for a job's end").gives::<Job>(202),
+        post("/api/v1/jobs/{id}/rerun", Write, jobs::rerun)
+            .says("Starts a job with the inputs of this one")
+            .gives::<Job>(201),
+    ]
+}
+
+fn log_routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/jobs/{id}/log.txt", Read, logs::text)
+            .says("The job's output as text, step after step")
+            .gives_bytes(200, "text/plain"),
+        get("/api/v1/jobs/{id}/steps/{n}/raw", Read, logs::raw)
+            .says("The exact bytes of a step's output, secrets hidden; takes Range")
+            .gives_bytes(200, "application/octet-stream"),
+        get("/api/v1/jobs/{id}/steps/{n}/lines", Read, logs::lines)
+            .says("Lines of a step's output")
+            .asks(&[("from", "The first line's number; 0 if not given"), ("count", "At most 1000")])
+            .gives::<logs::Lines>(200),
+        get("/api/v1/jobs/{id}/search", Read, search::search)
+            .says("Lines of the job that have a text, in whatever case")
+            .asks(&[("q", "The text"), ("limit", "From 1 to 1000; 100 if not given")])
+            .gives::<search::Matches>(200),
+        get("/api/v1/jobs/{id}/events", Read, events::stream)
+            .says("The job's live stream; Last-Event-ID goes on where it stopped")
+            .asks(&[("after", "The id of an event: go on after it")])
+            .gives_bytes(200, "text/event-stream"),
+    ]
+}
+
+fn artifact_routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/jobs/{id}/artifacts", Read, artifacts::list)
+            .says("The job's artifacts")
+            .gives::<artifacts::Artifacts>(200),
+        get("/api/v1/jobs/{id}/artifacts/{*name}", Read, artifacts::get)
+            .says("An artifact's bytes; takes Range")
+            .asks(&[("format", "`tar`: everything below this folder as one archive")])
+            .gives_bytes(200, "application/octet-stream"),
+    ]
+}
