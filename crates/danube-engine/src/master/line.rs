@@ -131,7 +131,9 @@ async fn prepare(master: &Master, row: &JobRow, job: &JobId, given: Given) -> Re
     let pipeline = pipelines::get(master.store().read(), &row.pipeline).await?;
     let pipeline = pipeline.ok_or_else(unknown).map_err(NotReady::Refused)?;
     let (workshop, attempt) = (master.0.workshop.clone(), AttemptId { job: job.clone(), number: 1 });
-    let prepared = tokio::task::spawn_blocking(move || workshop.prepare(&pipeline, &given, &attempt)).await;
+    let claimed = row.clone();
+    let preparing = move || workshop.prepare(&pipeline, &claimed, &given, &attempt);
+    let prepared = tokio::task::spawn_blocking(preparing).await;
     let prepared = prepared.map_err(|died| EngineError::TaskDied(died.to_string()))?.map_err(NotReady::Refused)?;
     failpoint("job-prepared");
     let (id, source, plan) = (job.clone(), prepared.source, prepared.plan);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use danube_core::id::{AttemptId, JobId};
 use danube_core::job::{FailureKind, FailureReason};
-use danube_store::jobs::Source;
+use danube_store::jobs::{JobRow, Source};
 use danube_store::pipelines::PipelineRow;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,13 @@ pub trait Workshop: Send + Sync + 'static {
     ///
     /// # Errors
     /// When a file cannot be read or copied.
-    fn prepare(&self, pipeline: &PipelineRow, given: &Given, attempt: &AttemptId) -> Result<Prepared, Refused>;
+    fn prepare(
+        &self,
+        pipeline: &PipelineRow,
+        job: &JobRow,
+        given: &Given,
+        attempt: &AttemptId,
+    ) -> Result<Prepared, Refused>;
 
     /// The secrets of a job that an earlier master prepared: they are never stored.
     ///

@@ -24,6 +24,8 @@ pub struct Checkout {
     pub commit: Option<String>,
     /// The branch that is checked out; none when HEAD is detached.
     pub branch: Option<String>,
+    /// The commit is not the one that this work tree has.
+    elsewhere: bool,
 }
 
 impl Checkout {
@@ -44,7 +46,27 @@ impl Checkout {
         let prefix = prefix.to_string_lossy().into_owned();
         let branch = branch(&git_dir);
         let commit = commit(dir)?;
-        Ok(Some(Self { dir: dir.to_owned(), prefix, git_dir, common_dir, commit, branch }))
+        Ok(Some(Self { dir: dir.to_owned(), prefix, git_dir, common_dir, commit, branch, elsewhere: false }))
+    }
+
+    /// The checkout as if this branch, tag or commit were checked out.
+    pub fn at(self, reference: &str) -> Result<Self, SnapshotError> {
+        if reference == "HEAD" {
+            return Ok(self);
+        }
+        let commit = resolve(&self.dir, reference)?;
+        let commit = commit
+            .ok_or_else(|| SnapshotError::NoReference { dir: self.dir.clone(), reference: reference.to_owned() })?;
+        let is_branch = resolve(&self.dir, &format!("refs/heads/{reference}"))?.is_some();
+        let branch = is_branch.then(|| reference.to_owned());
+        Ok(Self { commit: Some(commit), branch, elsewhere: true, ..self })
+    }
+
+    /// One file of the commit.
+    pub fn show(&self, path: &Path) -> Result<Vec<u8>, SnapshotError> {
+        let commit = self.commit.as_ref().ok_or_else(|| SnapshotError::NoCommit(self.dir.clone()))?;
+        let blob = format!("{commit}:{}{}", self.prefix, path.display());
+        checked(&self.dir, "show", git(&self.dir, &["cat-file", "blob", &blob])?)
     }
 
     /// Tracked and untracked-but-not-ignored files below the folder, submodules included.
@@ -75,11 +97,9 @@ impl Checkout {
 
     /// Writes the commit's tree into `to`.
     pub fn export(&self, to: &Path) -> Result<(), SnapshotError> {
-        if self.commit.is_none() {
-            return Err(SnapshotError::NoCommit(self.dir.clone()));
-        }
+        let commit = self.commit.as_ref().ok_or_else(|| SnapshotError::NoCommit(self.dir.clone()))?;
         let index = to.join(".danube-index");
-        let tree = format!("HEAD:{}", self.prefix);
+        let tree = format!("{commit}:{}", self.prefix);
         for command in [["read-tree", tree.as_str()], ["checkout-index", "--all"]] {
             let mut git = base(to);
             git.arg("--git-dir").arg(&self.git_dir).args(["--work-tree", "."]).args(command);
@@ -102,9 +122,8 @@ impl Checkout {
         let failed = |source| SnapshotError::Copy { path: to.clone(), source };
         fs::create_dir_all(to.join("objects/info")).map_err(failed)?;
         fs::create_dir_all(to.join("refs")).map_err(failed)?;
-        for (from, name) in [(&self.git_dir, "HEAD"), (&self.git_dir, "index"), (&self.common_dir, "packed-refs")] {
-            copy_if_there(&from.join(name), &to.join(name)).map_err(failed)?;
-        }
+        self.check_out(&to)?;
+        copy_if_there(&self.common_dir.join("packed-refs"), &to.join("packed-refs")).map_err(failed)?;
         copy_if_there(&self.common_dir.join("shallow"), &to.join("shallow")).map_err(failed)?;
         for folder in ["refs", "reftable"] {
             copy_tree(&self.common_dir.join(folder), &to.join(folder)).map_err(failed)?;
@@ -118,6 +137,25 @@ impl Checkout {
         }
         fs::write(to.join("objects/info/alternates"), format!("{OBJECTS}\n")).map_err(failed)?;
         Ok(Some(objects))
+    }
+}
+
+impl Checkout {
+    /// Writes what says which commit the copy is of.
+    fn check_out(&self, to: &Path) -> Result<(), SnapshotError> {
+        let failed = |source| SnapshotError::Copy { path: to.to_owned(), source };
+        if !self.elsewhere {
+            return ["HEAD", "index"]
+                .iter()
+                .try_for_each(|name| copy_if_there(&self.git_dir.join(name), &to.join(name)))
+                .map_err(failed);
+        }
+        let commit = self.commit.as_deref().unwrap_or_default();
+        let head = self.branch.as_ref().map_or_else(|| commit.to_owned(), |branch| format!("ref: refs/heads/{branch}"));
+        fs::write(to.join("HEAD"), format!("{head}\n")).map_err(failed)?;
+        let mut git = base(&self.dir);
+        let output = git.args(["read-tree", commit]).env("GIT_INDEX_FILE", to.join("index")).output();
+        checked(&self.dir, "read-tree", output.map_err(SnapshotError::NoGit)?).map(drop)
     }
 }
 
@@ -164,7 +202,13 @@ fn branch(git_dir: &Path) -> Option<String> {
 }
 
 fn commit(dir: &Path) -> Result<Option<String>, SnapshotError> {
-    let output = git(dir, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
+    resolve(dir, "HEAD")
+}
+
+/// The commit that a name leads to.
+fn resolve(dir: &Path, name: &str) -> Result<Option<String>, SnapshotError> {
+    let name = format!("{name}^{{commit}}");
+    let output = git(dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", &name])?;
     let id = words(&output.stdout);
     Ok((output.status.success() && !id.is_empty()).then_some(id))
 }

@@ -16,8 +16,8 @@ pub const OBJECTS: &str = "/danube/objects";
 pub struct Request<'a> {
     /// The folder that holds the danubefile.
     pub dir: &'a Path,
-    /// Only what is committed: no changed, no untracked file.
-    pub clean: bool,
+    /// A branch, tag or commit, taken as it is: no changed, no untracked file. Without one the files as they stand.
+    pub commit: Option<&'a str>,
     /// Becomes `/workspace`; must exist and be empty.
     pub workspace: &'a Path,
     /// Becomes `/danube/src`: the Python modules; must exist and be empty.
@@ -57,9 +57,17 @@ pub enum SnapshotError {
         /// Its words.
         stderr: String,
     },
-    /// `clean` needs a commit.
-    #[error("{0} is not a Git checkout with a commit: --clean needs one")]
+    /// There is no commit to take.
+    #[error("{0} is not a Git checkout with a commit")]
     NoCommit(PathBuf),
+    /// Nothing has this name.
+    #[error("{dir} has no branch, tag or commit `{reference}`")]
+    NoReference {
+        /// Where.
+        dir: PathBuf,
+        /// The name.
+        reference: String,
+    },
     /// The disk said no.
     #[error("cannot copy {path}: {source}{}", hint(.source))]
     Copy {
@@ -83,11 +91,11 @@ fn hint(error: &std::io::Error) -> &'static str {
 /// # Errors
 /// When Git is missing or refuses, or a file cannot be read or written.
 pub fn take(request: &Request<'_>, progress: Progress<'_>) -> Result<Snapshot, SnapshotError> {
-    match git::Checkout::find(request.dir)? {
-        Some(checkout) if request.clean => clean(request, &checkout, progress),
-        Some(checkout) => working_tree(request, &checkout, progress),
-        None if request.clean => Err(SnapshotError::NoCommit(request.dir.to_owned())),
-        None => plain(request, progress),
+    match (git::Checkout::find(request.dir)?, request.commit) {
+        (Some(checkout), Some(reference)) => clean(request, &checkout.at(reference)?, progress),
+        (Some(checkout), None) => working_tree(request, &checkout, progress),
+        (None, Some(_)) => Err(SnapshotError::NoCommit(request.dir.to_owned())),
+        (None, None) => plain(request, progress),
     }
 }
 
@@ -100,6 +108,15 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
         Some(checkout) => checkout.files(),
         None => copy::walk(dir),
     }
+}
+
+/// Reads one file of a branch, tag or commit of the checkout around `dir`; `path` is relative to `dir`.
+///
+/// # Errors
+/// When there is no such commit, or no such file in it.
+pub fn read(dir: &Path, reference: &str, path: &Path) -> Result<Vec<u8>, SnapshotError> {
+    let checkout = git::Checkout::find(dir)?.ok_or_else(|| SnapshotError::NoCommit(dir.to_owned()))?;
+    checkout.at(reference)?.show(path)
 }
 
 /// Files as they stand, changed or not. Git looks for changes while they are copied.

@@ -44,8 +44,12 @@ impl Place {
     }
 
     fn take(&self, clean: bool) -> Result<Snapshot, SnapshotError> {
+        self.take_at(clean.then_some("HEAD"))
+    }
+
+    fn take_at(&self, commit: Option<&str>) -> Result<Snapshot, SnapshotError> {
         let (dir, workspace, source) = (self.path("checkout"), self.path("workspace"), self.path("source"));
-        take(&Request { dir: &dir, clean, workspace: &workspace, source: &source }, &|_, _, _| {})
+        take(&Request { dir: &dir, commit, workspace: &workspace, source: &source }, &|_, _, _| {})
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -84,6 +88,39 @@ fn clean_is_the_commit_and_nothing_else() {
     assert_eq!(place.read("source/danubefile.py").as_deref(), Some("one"));
     assert_eq!(place.read("workspace/untracked.py"), None);
     assert_eq!(place.read("workspace/.danube-index"), None);
+}
+
+#[test]
+fn an_older_commit_is_taken_as_if_it_were_checked_out() {
+    let place = Place::new();
+    place.write("danubefile.py", "one");
+    place.write("gone.py", "old");
+    let first = place.commit();
+    let dir = place.path("checkout");
+    git(&dir, &["branch", "release"]);
+    place.write("danubefile.py", "two");
+    fs::remove_file(dir.join("gone.py")).expect("removed");
+    place.commit();
+    for (reference, branch) in [("release", Some("release")), (first.as_str(), None), ("HEAD~1", None)] {
+        assert_eq!(read(&dir, reference, Path::new("danubefile.py")).expect("a file"), b"one");
+        for folder in ["workspace", "source"] {
+            fs::remove_dir_all(place.path(folder)).expect("removed");
+            fs::create_dir(place.path(folder)).expect("folder");
+        }
+        let snapshot = place.take_at(Some(reference)).expect("snapshot");
+        assert_eq!((snapshot.commit.as_ref(), snapshot.branch.as_deref()), (Some(&first), branch), "{reference}");
+        assert_eq!(place.read("workspace/gone.py").as_deref(), Some("old"));
+        assert_eq!(place.read("source/danubefile.py").as_deref(), Some("one"));
+        let workspace = place.path("workspace");
+        let objects = snapshot.objects.expect("objects");
+        fs::write(workspace.join(".git/objects/info/alternates"), format!("{}\n", objects.display())).expect("written");
+        assert_eq!(git(&workspace, &["rev-parse", "HEAD"]), first);
+        assert_eq!(git(&workspace, &["status", "--porcelain"]), "", "{reference}");
+    }
+    for wrong in ["nowhere", "--all", "HEAD:danubefile.py", ""] {
+        let refused = place.take_at(Some(wrong)).expect_err("refused");
+        assert!(matches!(refused, SnapshotError::NoReference { .. }), "{wrong}: {refused}");
+    }
 }
 
 #[test]
@@ -130,7 +167,8 @@ fn a_folder_within_a_checkout_is_a_workspace_without_git() {
     let (dir, workspace, source) =
         (place.path("checkout/examples/python"), place.path("workspace"), place.path("source"));
     for clean in [false, true] {
-        let request = Request { dir: &dir, clean, workspace: &workspace, source: &source };
+        let commit = clean.then_some("HEAD");
+        let request = Request { dir: &dir, commit, workspace: &workspace, source: &source };
         let snapshot = take(&request, &|_, _, _| {}).expect("snapshot");
         assert!(snapshot.commit.is_some() && snapshot.objects.is_none() && !snapshot.dirty);
         assert_eq!(place.read("workspace/danubefile.py").as_deref(), Some("y"));

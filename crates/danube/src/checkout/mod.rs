@@ -14,7 +14,7 @@ use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
 use danube_engine::job::Plan;
 use danube_engine::job::plan::Runner;
-use danube_engine::snapshot::Snapshot;
+use danube_engine::snapshot::{self, Snapshot};
 use danube_proto::mailbox::Context;
 use danube_sandbox::images::registry::Reference;
 use danube_sandbox::{HomeTools, JobPaths, Python, SandboxConfig};
@@ -66,10 +66,22 @@ pub struct Cause<'a> {
     pub actor: &'a str,
 }
 
+/// Which danubefile.
+#[derive(Clone, Copy, Debug)]
+pub struct Which<'a> {
+    /// The folder that holds it.
+    pub dir: &'a Path,
+    /// Its name, relative to the folder.
+    pub file: &'a Path,
+    /// The branch, tag or commit that it is read from; without one it is read as it stands.
+    pub commit: Option<&'a str>,
+}
+
 /// Reads and checks all that the user wrote.
-pub fn read(dir: &Path, file: &Path, params: &[(String, String)], how: &HowArgs) -> Result<Request, CliError> {
-    let dir = folder(dir)?;
-    let danubefile = read_danubefile(&dir, file)?;
+pub fn read(which: Which<'_>, params: &[(String, String)], how: &HowArgs) -> Result<Request, CliError> {
+    let Which { file, commit, .. } = which;
+    let dir = folder(which.dir)?;
+    let danubefile = read_danubefile(&dir, file, commit)?;
     Ok(Request {
         params: resolve(&danubefile, params)?,
         secrets: secrets::read(&how.secrets)?,
@@ -89,15 +101,19 @@ fn folder(dir: &Path) -> Result<PathBuf, CliError> {
     if dir.is_dir() { Ok(dir) } else { Err(missing(std::io::ErrorKind::NotADirectory.into())) }
 }
 
-fn read_danubefile(dir: &Path, file: &Path) -> Result<Danubefile, CliError> {
+fn read_danubefile(dir: &Path, file: &Path, commit: Option<&str>) -> Result<Danubefile, CliError> {
     let inside = file.is_relative() && file.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if !inside {
         return Err(CliError::config(format!("--file {}: name a file within DIR", file.display())));
     }
-    let source = std::fs::read(dir.join(file)).map_err(|error| {
+    let failed = |error: &dyn std::fmt::Display| {
         let error = CliError::config(format!("{}: {error}", dir.join(file).display()));
         error.hint("a danubefile is a Python file with one function under @pipeline: see examples/python/danubefile.py")
-    })?;
+    };
+    let source = match commit {
+        Some(commit) => snapshot::read(dir, commit, file).map_err(|error| failed(&error))?,
+        None => std::fs::read(dir.join(file)).map_err(|error| failed(&error))?,
+    };
     danubefile::read(&file.to_string_lossy(), &source).map_err(CliError::config)
 }
 

@@ -24,7 +24,7 @@ use danube_sandbox::{Python, Sandbox, SandboxConfig};
 use danube_store::jobs::{self, NewJob, Source};
 use danube_store::{ARTIFACTS, Durability, LOGS, Store};
 
-use crate::checkout::{self, Cause, Request, python};
+use crate::checkout::{self, Cause, Request, Which, python};
 use crate::cli::{Color, Isolation, RunArgs};
 use crate::error::CliError;
 use crate::place::{Place, RunDir};
@@ -67,7 +67,8 @@ async fn run(arguments: &RunArgs) -> Result<ExitClass, CliError> {
 }
 
 async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
-    let request = checkout::read(&arguments.dir, &arguments.file, &arguments.params, &arguments.how)?;
+    let which = Which { dir: &arguments.dir, file: &arguments.file, commit: arguments.clean.then_some("HEAD") };
+    let request = checkout::read(which, &arguments.params, &arguments.how)?;
     abandoned::remove(place).await;
     resume::mention_interrupted(place);
     let run = place.new_run(checkout::new_job()?)?;
@@ -118,7 +119,8 @@ async fn copy(arguments: &RunArgs, request: &Request, run: &RunDir) -> Result<Sn
                 let _ = write!(io::stderr(), "\rcopying the checkout: {done} of {all} files, {} MiB ", bytes >> 20);
             }
         };
-        let request = snapshot::Request { dir: &dir, clean, workspace: &workspace, source: &source };
+        let commit = clean.then_some("HEAD");
+        let request = snapshot::Request { dir: &dir, commit, workspace: &workspace, source: &source };
         let taken = snapshot::take(&request, &progress);
         if watched && started.elapsed().as_secs() >= 1 {
             note("");
