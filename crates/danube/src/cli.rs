@@ -55,6 +55,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Run one danubefile on this machine, without a server.
     Run(Box<RunArgs>),
+    /// Start a Danube for the checkout here, run it, and show its log.
+    Dev(Box<DevArgs>),
     /// Look at a project and write a danubefile that it passes.
     Init(InitArgs),
     /// Say in one line each what this machine offers, and what to do about what is missing.
@@ -115,6 +117,42 @@ pub struct RunArgs {
     /// Go on with an interrupted run: the last one, or the one named.
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "last")]
     pub resume: Option<String>,
+}
+
+const DEV_EXAMPLES: &str = "\
+While it runs:
+  r  run again            l  another link to log in            q or Ctrl-C  stop
+
+Examples:
+  danube dev                                     the checkout here, or the bundled example
+  danube dev --param env=test --secret TOKEN     with parameters and secrets
+  danube trigger; danube logs -f                 from another terminal";
+
+/// Arguments of `danube dev`.
+#[derive(Debug, Args)]
+#[command(after_help = DEV_EXAMPLES)]
+pub struct DevArgs {
+    /// The checkout; without one the folder here, or the bundled example where there is no danubefile.
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The danubefile, relative to DIR.
+    #[arg(long, default_value = "danubefile.py", value_name = "FILE")]
+    pub file: PathBuf,
+    /// A parameter's value, for the jobs that are started here.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    pub params: Vec<(String, String)>,
+    /// Where to listen on 127.0.0.1; without it 8080, or the next free one.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Jobs at once; without it as many as there are processors.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub jobs: Option<usize>,
+    /// Do not run it at once.
+    #[arg(long)]
+    pub no_run: bool,
+    /// How jobs run on this machine.
+    #[command(flatten)]
+    pub how: HowArgs,
 }
 
 /// How jobs run on this machine: the same for `run` and `dev`.
@@ -196,6 +234,10 @@ pub struct DoctorArgs {
     /// Where runs, logs and images are kept.
     #[arg(long, env = "DANUBE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

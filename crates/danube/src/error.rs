@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use danube_core::job::ExitClass;
+use danube_core::job::{ExitClass, FailureKind};
+use danube_engine::master::Refused;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -22,6 +23,13 @@ impl CliError {
     /// Danube or the machine failed.
     pub fn infra(message: impl ToString) -> Self {
         Self { class: ExitClass::Infra, message: message.to_string(), hint: None }
+    }
+
+    /// The same as a job's reason for its end.
+    pub fn refused(&self) -> Refused {
+        let kind = if self.class == ExitClass::Infra { FailureKind::Infra } else { FailureKind::Config };
+        let hint = self.hint.as_ref().map(|hint| format!("; {hint}"));
+        Refused { kind, message: format!("{}{}", self.message, hint.unwrap_or_default()) }
     }
 
     /// Says what to do.

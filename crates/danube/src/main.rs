@@ -3,9 +3,11 @@
 mod assets;
 mod checkout;
 mod cli;
+mod dev;
 mod doctor;
 mod error;
 mod init;
+mod local;
 mod place;
 mod run;
 mod view;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(arguments) => run::main(*arguments),
         Command::Init(arguments) => init::main(&arguments),
+        Command::Dev(arguments) => dev::main(*arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Version => {
             // Nobody may be listening.

@@ -50,6 +50,11 @@ impl Place {
         self.dir.join("bin")
     }
 
+    /// The data of a master that is started here.
+    pub fn master(&self) -> PathBuf {
+        self.dir.join("master")
+    }
+
     /// Unpacked images, shared by all runs.
     pub fn images(&self) -> PathBuf {
         self.dir.join("images")
@@ -144,7 +149,8 @@ impl RunDir {
     }
 }
 
-fn create_private(dir: &Path) -> Result<(), CliError> {
+/// Makes a folder that is nobody else's to see.
+pub fn create_private(dir: &Path) -> Result<(), CliError> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
         CliError::infra(format!("cannot make {}: {error}", dir.display()))

@@ -42,6 +42,8 @@ pub fn main(arguments: RunArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(class.code()))
 }
 
+pub use resume::now_ms;
+
 /// A job that is ready to be run, or to be gone on with.
 struct Ready {
     run: RunDir,

@@ -1,0 +1,184 @@
+//! `danube dev`: a master for the checkout here, its first job at once, and the job's log in this terminal. Everything
+//! shown comes by the same API that the other commands use.
+
+mod example;
+mod keys;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use danube_core::job::ExitClass;
+use danube_core::queue::Limits;
+use danube_engine::master::{Stop, Submission};
+use danube_sandbox::find_python;
+use danube_store::pipelines::PipelineRow;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::checkout::{self, Which};
+use crate::cli::DevArgs;
+use crate::error::CliError;
+use crate::local::instance::{self, Announced};
+use crate::local::{self, Local, Settings, port};
+use crate::place::Place;
+use keys::{Key, Keys};
+
+/// What a checkout is run by unless it says otherwise.
+const DANUBEFILE: &str = "danubefile.py";
+
+/// Runs the command.
+pub fn main(arguments: DevArgs) -> Result<ExitCode, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::infra)?;
+    runtime.block_on(dev(&arguments))?;
+    Ok(ExitCode::from(ExitClass::Success.code()))
+}
+
+async fn dev(arguments: &DevArgs) -> Result<(), CliError> {
+    let place = Place::find(arguments.how.data_dir.as_deref())?;
+    refuse_a_second(&place)?;
+    let python = find_python(&std::env::var("PATH").unwrap_or_default()).map_err(CliError::infra)?;
+    say(&format!("python {} is {}", python.version, python.path.display()));
+    say(&git_version()?);
+    let dir = checkout_or_example(arguments, &place)?;
+    let pipeline = pipeline(arguments, &dir)?;
+    let settings = Settings {
+        dir: place.master(),
+        how: arguments.how.clone(),
+        python,
+        limits: limits(arguments.jobs),
+        listener: port::listen(arguments.port).await?,
+        hosts: Vec::new(),
+        place: place.clone(),
+    };
+    let mut local = local::start(settings).await?;
+    let _announced = Announced::write(place.dir(), &local.url, &local.token)?;
+    local.register(pipeline.clone()).await?;
+    say(&format!("{} is the pipeline `{}`", dir.display(), pipeline.name));
+    welcome(arguments, &local);
+    let outcome = session(arguments, &mut local, &pipeline.name).await;
+    local.close().await;
+    outcome
+}
+
+/// Who starts it twice wants to know where the first one is.
+fn refuse_a_second(place: &Place) -> Result<(), CliError> {
+    if !danube_store::is_locked(&place.master()) {
+        return Ok(());
+    }
+    let running = std::fs::read(instance::path(place.dir())).ok();
+    let url = running.and_then(|text| serde_json::from_slice::<instance::Instance>(&text).ok());
+    let at = url.map_or_else(String::new, |running| format!(" at {} (process {})", running.url, running.pid));
+    Err(CliError::config(format!("danube dev runs already{at}"))
+        .hint("use that one, stop it with Ctrl-C, or give this one a place of its own with --data-dir"))
+}
+
+fn git_version() -> Result<String, CliError> {
+    let asked = std::process::Command::new("git").arg("version").output();
+    let missing = |error| CliError::config(format!("git: {error}")).hint("install it: Debian: apt install git");
+    let output = asked.map_err(missing)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The folder that was named, the one here, or the bundled example where there is nothing to run.
+fn checkout_or_example(arguments: &DevArgs, place: &Place) -> Result<PathBuf, CliError> {
+    let here = arguments.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+    if arguments.dir.is_some() || here.join(DANUBEFILE).exists() {
+        return here.canonicalize().map_err(|error| {
+            CliError::config(format!("{}: {error}", here.display())).hint("name the folder that holds the danubefile")
+        });
+    }
+    say(&format!("no {DANUBEFILE} here: this is the bundled example (`danube init` writes one for your project)"));
+    example::unpack(&place.dir().join("example"))
+}
+
+fn pipeline(arguments: &DevArgs, dir: &Path) -> Result<PipelineRow, CliError> {
+    let which = Which { dir, file: &arguments.file, commit: None };
+    let request = checkout::read(which, &arguments.params, &arguments.how)?;
+    Ok(PipelineRow {
+        name: request.danubefile.name,
+        dir: dir.to_string_lossy().into_owned(),
+        entry_point: request.entry_point,
+        registered_ms: crate::run::now_ms(),
+    })
+}
+
+fn limits(jobs: Option<usize>) -> Limits {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let overall = jobs.unwrap_or_else(|| cores.max(2));
+    Limits { overall, per_pipeline: overall }
+}
+
+fn welcome(arguments: &DevArgs, local: &Local) {
+    let usual = local.url.ends_with(&format!(":{}", port::USUAL));
+    let moved = if usual || arguments.port.is_some() { String::new() } else { format!(" ({} is taken)", port::USUAL) };
+    say(&format!("\nDanube is at {}{moved}", local.url));
+    say(&format!("  open {}   once, within 10 minutes\n", local.link()));
+}
+
+/// Runs jobs and shows them until somebody stops it.
+async fn session(arguments: &DevArgs, local: &mut Local, pipeline: &str) -> Result<(), CliError> {
+    let mut stops = Stops::listen().map_err(CliError::infra)?;
+    let mut keys = Keys::read();
+    if !arguments.no_run {
+        submit(arguments, local, pipeline).await?;
+    }
+    loop {
+        tokio::select! {
+            () = stops.next() => break,
+            ended = local.ended() => return ended,
+            key = keys.next() => match key {
+                Key::Run => submit(arguments, local, pipeline).await?,
+                Key::Link => say(&format!("  open {}   once, within 10 minutes", local.link())),
+                Key::Quit => break,
+            },
+        }
+    }
+    say("stopping: running jobs are cancelled and may clean up; Ctrl-C once more kills them");
+    local.stop(Stop::Cancel);
+    tokio::select! {
+        ended = local.ended() => return ended,
+        () = stops.next() => local.stop(Stop::Kill),
+    }
+    local.ended().await
+}
+
+async fn submit(arguments: &DevArgs, local: &Local, pipeline: &str) -> Result<(), CliError> {
+    let submission = Submission {
+        pipeline: pipeline.to_owned(),
+        params: arguments.params.clone(),
+        trigger: "dev",
+        actor: std::env::var("USER").ok(),
+        ..Submission::default()
+    };
+    match local.master.submit(submission).await {
+        Ok(job) => say(&format!("job {} of {pipeline}: {}", job.number, job.id)),
+        // Whoever edits a danubefile makes mistakes: the next try is a key away.
+        Err(error) => say(&format!("error: {error}")),
+    }
+    Ok(())
+}
+
+/// Ctrl-C and what else asks a program to stop.
+struct Stops([tokio::signal::unix::Signal; 3]);
+
+impl Stops {
+    fn listen() -> io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Nobody may be listening.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}

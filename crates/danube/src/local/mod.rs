@@ -1,0 +1,137 @@
+//! A master on this machine: database, embedded runtime, queue and HTTP put together. `dev` and `serve` differ in what
+//! they give it, not in what it is.
+
+pub mod instance;
+pub mod port;
+mod workshop;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use danube_core::queue::Limits;
+use danube_engine::artifacts::ArtifactDir;
+use danube_engine::job::Services;
+use danube_engine::logs::LogDir;
+use danube_engine::master::{self, Master, Stop};
+use danube_sandbox::{Python, Sandbox};
+use danube_server::{ApiToken, Auth, Permission, Server, new_secret, secret_hash};
+use danube_store::pipelines::{self, PipelineRow};
+use danube_store::{ARTIFACTS, LOGS, Store};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::checkout;
+use crate::cli::HowArgs;
+use crate::error::CliError;
+use crate::place::Place;
+use workshop::Checkouts;
+
+/// What a master is made from.
+pub struct Settings {
+    /// Its own data.
+    pub dir: PathBuf,
+    /// Where Danube's own files and images are.
+    pub place: Place,
+    /// How jobs run.
+    pub how: HowArgs,
+    /// What runs danubefiles.
+    pub python: Python,
+    /// How many jobs run at once.
+    pub limits: Limits,
+    /// Where it is spoken to.
+    pub listener: TcpListener,
+    /// Names besides the loopback's by which it may be asked for, as in the header `Host`.
+    pub hosts: Vec<String>,
+}
+
+/// A running master.
+pub struct Local {
+    /// The handle for jobs.
+    pub master: Master,
+    /// Who may come in.
+    pub auth: Auth,
+    /// Where it is spoken to.
+    pub url: String,
+    /// The secret of the API, in this process and in the file that other commands read.
+    pub token: String,
+    stop: mpsc::UnboundedSender<Stop>,
+    shutdown: CancellationToken,
+    jobs: JoinHandle<Result<(), danube_engine::EngineError>>,
+    server: JoinHandle<Result<(), danube_server::ServerError>>,
+}
+
+/// Starts a master. It takes up at once what an earlier one left.
+pub async fn start(settings: Settings) -> Result<Local, CliError> {
+    let store = Store::open(&settings.dir).await.map_err(CliError::infra)?;
+    let config = checkout::sandbox(&settings.how, &settings.place, settings.dir.clone(), settings.python.clone())?;
+    let sandbox = Arc::new(Sandbox::new(config));
+    let workshop = Checkouts {
+        how: settings.how,
+        python: settings.python,
+        sandbox: sandbox.clone(),
+        jobs: settings.dir.join("jobs"),
+    };
+    let services = Services {
+        runtime: sandbox,
+        store: store.clone(),
+        logs: LogDir::new(settings.dir.join(LOGS)),
+        artifacts: ArtifactDir::new(settings.dir.join(ARTIFACTS)),
+    };
+    let (stop, stops) = mpsc::unbounded_channel();
+    let (master, running) = master::start(services, Arc::new(workshop), settings.limits, stops);
+    let jobs = tokio::spawn(running);
+    let (token, shutdown) = (new_secret(), CancellationToken::new());
+    let actor = std::env::var("USER").unwrap_or_else(|_| "owner".to_owned());
+    let api = ApiToken { sha256: secret_hash(&token), actor, permission: Permission::Admin };
+    let auth = Auth::new(store, [api]);
+    let address = settings.listener.local_addr().map_err(CliError::infra)?;
+    let router = danube_server::router(Server {
+        master: master.clone(),
+        auth: auth.clone(),
+        port: address.port(),
+        hosts: settings.hosts,
+        shutdown: shutdown.clone(),
+    });
+    let server = tokio::spawn(danube_server::serve(settings.listener, router, shutdown.clone()));
+    Ok(Local { master, auth, url: format!("http://{address}"), token, stop, shutdown, jobs, server })
+}
+
+impl Local {
+    /// Makes a pipeline known.
+    pub async fn register(&self, pipeline: PipelineRow) -> Result<(), CliError> {
+        let write =
+            self.master.store().write(move |tx| Box::pin(async move { pipelines::register(tx, &pipeline).await }));
+        write.await.map_err(CliError::infra)
+    }
+
+    /// A link that lets one browser in, once and soon.
+    pub fn link(&self) -> String {
+        format!("{}/login?token={}", self.url, self.auth.issue_link())
+    }
+
+    /// Asks it to stop. The jobs' task ends when they have.
+    pub fn stop(&self, how: Stop) {
+        let _ = self.stop.send(how);
+    }
+
+    /// Waits until the jobs' part has ended, which it does when it is told to stop; or until a part of it fails.
+    pub async fn ended(&mut self) -> Result<(), CliError> {
+        tokio::select! {
+            jobs = &mut self.jobs => jobs.map_err(CliError::infra)?.map_err(CliError::infra),
+            server = &mut self.server => {
+                server.map_err(CliError::infra)?.map_err(CliError::infra)?;
+                Err(CliError::infra("the HTTP server ended by itself"))
+            }
+        }
+    }
+
+    /// Hangs up on everybody and closes the database. Call it when the jobs' part has ended.
+    pub async fn close(self) {
+        self.shutdown.cancel();
+        // Its end was asked for, so how it ended is nobody's concern.
+        let _ = self.server.await;
+        self.master.store().close().await;
+    }
+}

@@ -1,0 +1,133 @@
+//! Jobs of checkouts on this machine: their files are copied when their turn comes, so that a changed file is in the
+//! next job and in no running one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use danube_core::id::AttemptId;
+use danube_core::job::FailureKind;
+use danube_engine::job::Plan;
+use danube_engine::master::{Checked, Given, Prepared, Refused, Workshop};
+use danube_engine::snapshot;
+use danube_sandbox::{Python, Sandbox};
+use danube_store::jobs::{JobRow, Source};
+use danube_store::pipelines::PipelineRow;
+
+use crate::checkout::{self, Cause, Places, Request, Which, secrets};
+use crate::cli::HowArgs;
+use crate::error::CliError;
+use crate::place;
+
+/// So long does a shim wait for a master that was killed (docs/protocol.md, rule 6).
+const ORPHAN_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// Makes the plans.
+pub struct Checkouts {
+    /// How jobs run on this machine.
+    pub how: HowArgs,
+    /// What runs danubefiles.
+    pub python: Python,
+    /// The runtime, asked for paths only.
+    pub sandbox: Arc<Sandbox>,
+    /// The folder of all jobs' files.
+    pub jobs: PathBuf,
+}
+
+impl Checkouts {
+    fn read(&self, pipeline: &PipelineRow, given: &Given) -> Result<Request, CliError> {
+        let which = Which {
+            dir: Path::new(&pipeline.dir),
+            file: Path::new(&pipeline.entry_point),
+            commit: given.reference.as_deref(),
+        };
+        let request = checkout::read(which, &given.params, &self.how)?;
+        if request.danubefile.name == pipeline.name {
+            return Ok(request);
+        }
+        let message = format!("{}: its pipeline is called `{}` now", request.entry_point, request.danubefile.name);
+        Err(CliError::config(message).hint("start `danube dev` again"))
+    }
+
+    fn copied(
+        &self,
+        pipeline: &PipelineRow,
+        job: &JobRow,
+        given: &Given,
+        attempt: &AttemptId,
+    ) -> Result<Prepared, CliError> {
+        let request = self.read(pipeline, given)?;
+        let places = self.places(attempt);
+        self.discard(attempt);
+        [&places.workspace, &places.source].into_iter().try_for_each(|folder| place::create_private(folder))?;
+        let wanted = snapshot::Request {
+            dir: &request.dir,
+            commit: given.reference.as_deref(),
+            workspace: &places.workspace,
+            source: &places.source,
+        };
+        let snapshot = snapshot::take(&wanted, &|_, _, _| {}).map_err(CliError::infra)?;
+        let cause = Cause { trigger: &job.trigger, actor: job.actor.as_deref().unwrap_or_default() };
+        let paths = self.sandbox.paths(attempt);
+        let mut plan = request.plan(&places, &cause, &self.python, &snapshot, &paths)?;
+        plan.group.orphan_grace = ORPHAN_GRACE;
+        let source = Source {
+            dir: Some(request.dir.to_string_lossy().into_owned()),
+            reference: snapshot.branch.clone().or_else(|| given.reference.clone()),
+            sha: snapshot.commit.clone(),
+            dirty: snapshot.dirty,
+        };
+        Ok(Prepared { plan, source, secrets: request.secrets })
+    }
+
+    fn places(&self, attempt: &AttemptId) -> Places {
+        let dir = self.folder(attempt);
+        Places { attempt: attempt.clone(), workspace: dir.join("workspace"), source: dir.join("source") }
+    }
+
+    fn folder(&self, attempt: &AttemptId) -> PathBuf {
+        self.jobs.join(attempt.job.as_str()).join(attempt.number.to_string())
+    }
+}
+
+impl Workshop for Checkouts {
+    fn check(&self, pipeline: &PipelineRow, given: &Given) -> Result<Checked, Refused> {
+        let request = self.read(pipeline, given).map_err(|error| error.refused())?;
+        Ok(Checked { params: request.params, concurrency: None })
+    }
+
+    fn prepare(
+        &self,
+        pipeline: &PipelineRow,
+        job: &JobRow,
+        given: &Given,
+        attempt: &AttemptId,
+    ) -> Result<Prepared, Refused> {
+        self.copied(pipeline, job, given, attempt).map_err(|error| error.refused())
+    }
+
+    fn secrets(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Refused> {
+        let secrets = secrets::read(&self.how.secrets).map_err(|error| error.refused())?;
+        match plan.secrets.iter().find(|name| !secrets.contains_key(*name)) {
+            None => Ok(secrets),
+            Some(missing) => Err(Refused {
+                kind: FailureKind::Config,
+                message: format!(
+                    "it was begun with the secret {missing}, which is stored nowhere: start with --secret {missing} again"
+                ),
+            }),
+        }
+    }
+
+    fn discard(&self, attempt: &AttemptId) {
+        let folder = self.folder(attempt);
+        let removed = fs::remove_dir_all(&folder);
+        // The job's own folder goes when no other attempt is in it.
+        let removed = removed.and_then(|()| folder.parent().map_or(Ok(()), fs::remove_dir));
+        if let Err(error) = removed {
+            tracing::debug!(folder = %folder.display(), %error, "not removed");
+        }
+    }
+}
