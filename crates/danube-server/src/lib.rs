@@ -45,7 +45,6 @@ pub struct Server {
 }
 
 /// Every route of the server.
-#[must_use]
 pub fn router(server: Server) -> Router {
     let hosts = request::Hosts::new(server.port, server.hosts);
     router::build(context::Context::new(server.master, server.auth, server.shutdown), hosts)

@@ -119,3 +119,49 @@ fn operation_id(route: &Route) -> String {
     let words = route.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     std::iter::once(route.method).chain(words).collect::<Vec<_>>().join("_")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn described(description: &Value) -> BTreeSet<(String, String)> {
+        let paths = description["paths"].as_object().unwrap();
+        let pairs = paths.iter().flat_map(|(path, operations)| {
+            operations.as_object().unwrap().keys().map(|method| (method.clone(), path.clone()))
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn the_description_has_the_routes_and_no_others() {
+        let table: Vec<_> = routes().iter().map(|route| (route.method.to_owned(), path(route.path))).collect();
+        let set: BTreeSet<_> = table.iter().cloned().collect();
+        assert_eq!(set.len(), table.len(), "no route is there twice");
+        assert_eq!(described(&describe(&routes())), set);
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema_and_every_name_is_there_once() {
+        let description = describe(&routes());
+        let text = description.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(description["components"]["schemas"][name].is_object(), "{name}");
+        }
+        let mut ids = BTreeSet::new();
+        for route in routes() {
+            assert!(ids.insert(operation_id(&route)), "{}", route.path);
+            assert!(!route.summary.is_empty(), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn only_these_routes_are_for_everybody_and_what_changes_things_is_not_for_who_only_looks() {
+        let public: Vec<_> = routes().into_iter().filter(|route| route.permission == Permission::Public).collect();
+        let paths: Vec<_> = public.iter().map(|route| route.path).collect();
+        assert_eq!(paths, ["/login", "/health", "/health/ready"]);
+        assert!(routes().iter().all(|route| (route.method == "get") == (route.permission < Permission::Write)));
+    }
+}

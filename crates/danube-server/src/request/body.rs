@@ -39,6 +39,10 @@ impl<T: DeserializeOwned> FromRequest<Ctx> for InBody<T> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list of values without their names would be read too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::bad_request("The body must be a JSON object."));
+    }
     serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("The body cannot be read: {error}.")))
 }
 
