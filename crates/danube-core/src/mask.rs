@@ -158,6 +158,14 @@ impl MaskSet {
         masker.finish(&mut out);
         String::from_utf8(out).unwrap_or_else(|cut| String::from_utf8_lossy(cut.as_bytes()).into_owned())
     }
+
+    /// Masks the beginning of a text that was cut. What may be a secret's beginning at the end of it is left out.
+    #[must_use]
+    pub fn mask_beginning(&self, text: &str) -> String {
+        let mut out = Vec::with_capacity(text.len());
+        self.masker().push(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap_or_else(|cut| String::from_utf8_lossy(cut.as_bytes()).into_owned())
+    }
 }
 
 fn check_length(secret: &SecretValue) -> Result<(), MaskError> {

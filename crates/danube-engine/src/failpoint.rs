@@ -14,7 +14,7 @@ pub fn failpoint(name: &str) {
 pub fn failpoint(_name: &str) {}
 
 /// Every point, in the order in which a job passes them.
-pub const FAILPOINTS: [&str; 17] = [
+pub const FAILPOINTS: [&str; 21] = [
     "job-scheduling",
     "group-created",
     "job-running",
@@ -29,6 +29,10 @@ pub const FAILPOINTS: [&str; 17] = [
     "container-added",
     "artifact-received",
     "artifact-kept",
+    "report-received",
+    "report-written",
+    "report-kept",
+    "summary-kept",
     "before-verdict",
     "after-verdict",
     "group-deleted",

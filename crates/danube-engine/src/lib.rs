@@ -8,6 +8,7 @@ pub mod coordinator;
 mod error;
 mod failpoint;
 pub mod job;
+mod junit;
 pub mod logs;
 pub mod master;
 mod records;

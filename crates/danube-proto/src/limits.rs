@@ -18,6 +18,10 @@ pub const CALL_BYTES: usize = 1024 * 1024;
 pub const INLINE_SCRIPT_BYTES: usize = 256 * 1024;
 /// Bytes of a script file at most.
 pub const SCRIPT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of Markdown carried inside a call at most; a longer text goes by file.
+pub const INLINE_TEXT_BYTES: usize = 256 * 1024;
+/// Bytes of all Markdown of an attempt at most.
+pub const SUMMARY_BYTES: u64 = 1024 * 1024;
 /// Captured bytes per stream at most.
 pub const CAPTURE_BYTES: u64 = 1024 * 1024;
 /// Unanswered SDK calls at most.

@@ -33,6 +33,12 @@ pub enum Call {
     /// Keeps a file of the workspace beyond the job.
     #[serde(rename = "artifacts.upload")]
     ArtifactUpload(ArtifactUpload),
+    /// Reads reports of tests from files of the workspace.
+    #[serde(rename = "reports.junit")]
+    ReportsJunit(ReportsJunit),
+    /// Writes something for people.
+    #[serde(rename = "summary.markdown")]
+    SummaryMarkdown(SummaryMarkdown),
 }
 
 /// Parameters of `step.run`.
@@ -140,6 +146,31 @@ pub struct ArtifactUpload {
     pub name: String,
 }
 
+/// Parameters of `reports.junit`: files that together are one report. The master reads them, from a worker's shim.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportsJunit {
+    /// Each below `/workspace`, relative to it.
+    pub paths: Vec<String>,
+    /// What the report is called; at most 200 characters.
+    pub name: String,
+}
+
+/// Parameters of `summary.markdown`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SummaryMarkdown {
+    /// Exactly one of `text`, `text_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Path in the outbox (`DANUBE_OUTBOX`) of a text that is too long for a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_file: Option<String>,
+    /// Whether what was written before stays.
+    #[serde(default = "yes")]
+    pub append: bool,
+}
+
 /// A line back. The last one has `ok` or `error`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +200,23 @@ pub enum Answer {
         size: u64,
         /// Of its content, in hexadecimal; the master's own.
         sha256: String,
+    },
+    /// Of `reports.junit`: how many tests ended how.
+    Report {
+        /// All of them.
+        tests: u64,
+        /// Those that passed at once.
+        passed: u64,
+        /// Those that failed.
+        failed: u64,
+        /// Those that could not be carried out.
+        errors: u64,
+        /// Those that were left out.
+        skipped: u64,
+        /// Those that passed when tried again.
+        flaky: u64,
+        /// What they took together.
+        duration_ms: u64,
     },
     /// Of calls without a result.
     Done {},
@@ -238,6 +286,10 @@ pub enum ErrorCode {
     SecretNotFound,
     /// No such file in the workspace.
     ArtifactNotFound,
+    /// No such file in the workspace.
+    ReportNotFound,
+    /// A file is no report of tests, or a broken one.
+    ReportInvalid,
     /// The job is being cancelled.
     Cancelled,
     /// The job's time is up.

@@ -109,6 +109,14 @@ pub struct CaseRow {
     pub has_details: bool,
 }
 
+impl CaseRow {
+    /// Whether somebody has to do something about it.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        self.rank == 0
+    }
+}
+
 /// Which cases are wanted: all, unless told otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter<'a> {
@@ -296,6 +304,18 @@ pub async fn counts(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<
         sum.duration_ms += counts.duration_ms;
     }
     Ok(sum)
+}
+
+/// Bytes of the messages and details of an attempt's cases.
+pub async fn words(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<u64, StoreError> {
+    let (job, number) = (attempt.job.as_str(), attempt.number);
+    let bytes = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(coalesce(octet_length(message), 0) + coalesce(octet_length(details), 0)), 0) AS "bytes: i64"
+           FROM test_cases WHERE job = ? AND attempt = ?"#,
+        job,
+        number
+    );
+    Ok(from_sql(bytes.fetch_one(db).await?))
 }
 
 /// An attempt's cases: what failed first, then what is flaky, what was left out, what passed; within these in order of

@@ -12,23 +12,20 @@ use danube_proto::mailbox::{Answer, ArtifactUpload, CallError, ErrorCode};
 use danube_store::Durability;
 use danube_store::artifacts::{self, ArtifactRow, Caps, Inserted, NewArtifact};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tonic::Code;
 
-use super::{container, infra, invalid, refused};
+use super::{container, infra, invalid, refused, workspace};
 use crate::artifacts::sync;
 use crate::failpoint::failpoint;
 use crate::job::progress::Progress;
 use crate::job::shared::Shared;
 use crate::records;
-use crate::shim::link::{CallFailed, Link};
-use crate::shim::transfer::{self, Fetched, TransferError};
+use crate::shim::link::Link;
+use crate::shim::transfer::Fetched;
 
 /// The largest artifact, in bytes.
 const LARGEST: u64 = 4 << 30;
 /// What an attempt may keep: more is a cache, or a mistake.
 const CAPS: Caps = Caps { count: 10_000, bytes: 16 << 30 };
-/// Where a step's files are.
-const WORKSPACE: &str = "/workspace";
 
 /// Keeps a file of the workspace. Delivered again after a restart, it answers what is kept already.
 pub async fn upload<R>(shared: &Arc<Shared<R>>, id: StepId, upload: &ArtifactUpload) -> Result<Answer, CallError>
@@ -44,7 +41,7 @@ where
         return Ok(answer(&row));
     }
     let name: ArtifactName = named(shared, &upload.name)?;
-    let below: ArtifactName = upload.path.parse().map_err(|_| unreachable_path(&upload.path))?;
+    let below = workspace::below(&upload.path)?;
     let (_, link) = container::of_image(shared, &shared.plan.default_image).await?;
     let (file, path) = shared.services.artifacts.begin(attempt, id).map_err(infra)?;
     let kept = keep(shared, &link, &below, (&file, &path), (name, id)).await;
@@ -60,10 +57,6 @@ fn named<R: Runtime>(shared: &Shared<R>, name: &str) -> Result<ArtifactName, Cal
     shared.mask(name).parse().map_err(|error| invalid(format!("the artifact {name:?}: {error}")))
 }
 
-fn unreachable_path(path: &str) -> CallError {
-    invalid(format!("{path:?} is not a file below {WORKSPACE}: give its path relative to that"))
-}
-
 async fn keep<R: Runtime>(
     shared: &Shared<R>,
     link: &Link,
@@ -71,8 +64,8 @@ async fn keep<R: Runtime>(
     (file, path): (&File, &Path),
     (name, call): (ArtifactName, StepId),
 ) -> Result<Answer, CallError> {
-    let from = format!("{WORKSPACE}/{below}");
-    let Fetched { size, sha256 } = transfer::fetch(link, &from, LARGEST, file).await.map_err(|e| failed(below, e))?;
+    let fetched = workspace::fetch(link, below, LARGEST, ErrorCode::ArtifactNotFound, file).await?;
+    let Fetched { size, sha256 } = fetched;
     if shared.services.store.durability() == Durability::PowerCut {
         let (file, path): (File, PathBuf) = (file.try_clone().map_err(infra)?, path.to_owned());
         tokio::task::spawn_blocking(move || sync(&file, &path)).await.map_err(infra)?.map_err(infra)?;
@@ -116,19 +109,6 @@ async fn write_row<R: Runtime>(shared: &Shared<R>, artifact: NewArtifact) -> Res
 fn answer(row: &ArtifactRow) -> Answer {
     let sha256 = row.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     Answer::Artifact { name: row.name.clone(), size: u64::try_from(row.size).unwrap_or(0), sha256 }
-}
-
-fn failed(path: &ArtifactName, error: TransferError) -> CallError {
-    match error {
-        TransferError::Call(CallFailed::Refused(status)) if status.code() == Code::NotFound => {
-            let message = format!("there is no file `{path}` in the workspace");
-            CallError { code: ErrorCode::ArtifactNotFound, message }
-        }
-        TransferError::Call(CallFailed::Refused(status)) => invalid(format!("`{path}`: {}", status.message())),
-        TransferError::TooLarge { .. } => invalid(format!("`{path}` is larger than {} GiB", LARGEST >> 30)),
-        TransferError::Disk(error) => infra(format!("`{path}` cannot be kept: {error}: make room, then run again")),
-        other => infra(format!("`{path}`: {other}")),
-    }
 }
 
 fn full() -> CallError {

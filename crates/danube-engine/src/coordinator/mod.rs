@@ -18,8 +18,11 @@ use crate::shim::follow::release;
 mod artifact;
 mod container;
 pub mod mailbox;
+pub(crate) mod report;
 mod request;
 mod step;
+pub(crate) mod summary;
+mod workspace;
 
 /// Handles the calls of one job's danubefile.
 pub struct Coordinator<R>(pub Arc<Shared<R>>);
@@ -46,6 +49,8 @@ where
             Call::StepCancel(cancel) => self.cancel(&cancel).await,
             Call::SecretGet(get) => self.secret(&get),
             Call::ArtifactUpload(upload) => artifact::upload(&self.0, id, &upload).await,
+            Call::ReportsJunit(junit) => report::junit(&self.0, id, &junit).await,
+            Call::SummaryMarkdown(summary) => summary::markdown(&self.0, id, summary).await,
         };
         answer.map_or_else(|error| ReplyLine::Error(self.masked(error)), ReplyLine::Ok)
     }

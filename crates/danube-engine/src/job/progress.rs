@@ -7,6 +7,7 @@ use danube_core::job::{JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
+use danube_store::reports::{CaseRow, ReportRow};
 use danube_store::steps::StepRow;
 use tokio::sync::mpsc;
 
@@ -25,6 +26,10 @@ pub enum Progress {
     StepEnded(StepEnded),
     /// A file is kept.
     Artifact(ArtifactRow),
+    /// A report of tests is kept.
+    Tests(TestsReported),
+    /// The danubefile wrote something for people.
+    Summary(SummaryWritten),
     /// A name was asked for.
     Egress(EgressEvent),
     /// The data directory's disk is full, so the job waits; or has room again, so it goes on.
@@ -111,6 +116,24 @@ impl StepEnded {
     pub fn is_success(&self) -> bool {
         self.cause == StepCause::Exited && self.exit_code == 0
     }
+}
+
+/// Tests that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestsReported {
+    /// Their report.
+    pub report: ReportRow,
+    /// The first of those that failed; masked.
+    pub failures: Vec<CaseRow>,
+}
+
+/// Markdown for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummaryWritten {
+    /// Masked.
+    pub text: String,
+    /// Whether what was written before stays.
+    pub append: bool,
 }
 
 /// Where progress goes. A closed receiver is no error: nobody looks.

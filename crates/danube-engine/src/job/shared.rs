@@ -59,6 +59,8 @@ pub struct Shared<R> {
     pub observer: Observer,
     /// Waits while the disk is full.
     pub room: Room,
+    /// Reports of tests are read one after the other: a job takes no more than its share of this machine for them.
+    pub reports: tokio::sync::Mutex<()>,
     /// Events for the job's machine.
     pub events: mpsc::UnboundedSender<Event>,
     links: watch::Sender<Links>,
@@ -142,6 +144,7 @@ impl<R: Runtime> Shared<R> {
             secrets,
             room: Room::new(observer.clone()),
             observer,
+            reports: tokio::sync::Mutex::default(),
             events,
             links: watch::channel(links).0,
             keepers,

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::progress::{Observer, Progress, StepEnded, StepStarted};
 use super::shared::{Services, Shared};
 use crate::EngineError;
+use crate::coordinator::{report, summary};
 use crate::failpoint::failpoint;
 use crate::records;
 
@@ -123,5 +124,6 @@ async fn tell_again<R: Runtime>(shared: &Shared<R>) -> Result<(), EngineError> {
     }
     let kept = artifacts::list(shared.services.store.read(), &shared.plan.group.attempt).await?;
     kept.into_iter().for_each(|row| shared.observer.tell(Progress::Artifact(row)));
-    Ok(())
+    report::tell_again(shared).await?;
+    summary::tell_again(shared).await
 }

@@ -100,11 +100,6 @@ impl<R: BufRead> Junit<R> {
         }
     }
 
-    /// The line that is read, from 1.
-    pub fn line(&self) -> u64 {
-        self.xml.line()
-    }
-
     /// The next case; none at the end of the file.
     pub fn next(&mut self) -> Result<Option<Case>, XmlError> {
         loop {

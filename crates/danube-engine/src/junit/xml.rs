@@ -101,11 +101,6 @@ impl<R: BufRead> Xml<R> {
         XmlError::Wrong { line: self.line, what: what.into() }
     }
 
-    /// The line that is read, from 1.
-    pub const fn line(&self) -> u64 {
-        self.line
-    }
-
     /// What comes next.
     pub fn next(&mut self) -> Result<Token, XmlError> {
         if std::mem::take(&mut self.ends_too) {

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use danube_core::egress::{EgressEvent, EgressPolicy};
 use danube_core::job::{JobStatus, Verdict};
-use danube_engine::job::progress::{StepEnded, StepStarted};
+use danube_engine::job::progress::{StepEnded, StepStarted, SummaryWritten, TestsReported};
 use danube_engine::logs::Line;
 use danube_store::artifacts::ArtifactRow;
+use danube_store::reports::CaseRow;
 use serde::Serialize;
 
 use super::summary::{StepSummary, Summary, full_name};
@@ -47,8 +48,36 @@ enum Event<'a> {
         size: i64,
         sha256: String,
     },
+    Tests {
+        report: &'a str,
+        tests: u64,
+        passed: u64,
+        failed: u64,
+        errors: u64,
+        skipped: u64,
+        flaky: u64,
+        duration_ms: u64,
+        failures: Vec<Test<'a>>,
+    },
+    Summary {
+        text: &'a str,
+        append: bool,
+    },
     Egress(&'a EgressEvent),
     Job(Job<'a>),
+}
+
+/// A test that failed.
+#[derive(Serialize)]
+struct Test<'a> {
+    suite: &'a str,
+    class: &'a str,
+    name: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -147,6 +176,25 @@ impl Json {
         Self::print(&Event::Artifact { name, size: artifact.size, sha256 })
     }
 
+    pub(super) fn tests(&mut self, told: &TestsReported) -> io::Result<()> {
+        let counts = told.report.counts();
+        Self::print(&Event::Tests {
+            report: &told.report.name,
+            tests: counts.tests(),
+            passed: counts.passed,
+            failed: counts.failed,
+            errors: counts.errors,
+            skipped: counts.skipped,
+            flaky: counts.flaky,
+            duration_ms: counts.duration_ms,
+            failures: told.failures.iter().map(Test::of).collect(),
+        })
+    }
+
+    pub(super) fn written(&mut self, written: &SummaryWritten) -> io::Result<()> {
+        Self::print(&Event::Summary { text: &written.text, append: written.append })
+    }
+
     pub(super) fn egress(&mut self, event: &EgressEvent) -> io::Result<()> {
         Self::print(&Event::Egress(event))
     }
@@ -168,6 +216,19 @@ impl Json {
             artifacts: summary.artifacts_dir.as_ref().map(|path| path.to_string_lossy().into_owned()),
             workspace: summary.workspace.as_ref().map(|path| path.to_string_lossy().into_owned()),
         }))
+    }
+}
+
+impl<'a> Test<'a> {
+    fn of(case: &'a CaseRow) -> Self {
+        Self {
+            suite: &case.suite,
+            class: &case.class,
+            name: &case.name,
+            status: &case.status,
+            duration_ms: case.duration_ms,
+            message: case.message.as_deref(),
+        }
     }
 }
 

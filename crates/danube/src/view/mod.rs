@@ -18,7 +18,7 @@ use danube_core::id::ContainerName;
 use danube_core::job::{JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
 use danube_engine::job::Progress;
-use danube_engine::job::progress::{StepEnded, StepStarted};
+use danube_engine::job::progress::{StepEnded, StepStarted, SummaryWritten, TestsReported};
 use danube_engine::logs::{Line, LogTail};
 use danube_store::artifacts::ArtifactRow;
 use tokio::sync::mpsc;
@@ -107,6 +107,16 @@ impl Shown {
             Progress::Artifact(artifact) => {
                 view.artifact(&artifact)?;
                 self.summary.artifacts.push(artifact);
+                Ok(())
+            }
+            Progress::Tests(tests) => {
+                view.tests(&tests)?;
+                self.summary.tests.push(tests);
+                Ok(())
+            }
+            Progress::Summary(written) => {
+                view.written(&written)?;
+                self.summary.wrote(&written);
                 Ok(())
             }
             Progress::Egress(event) => {
@@ -285,6 +295,20 @@ impl View {
         match self {
             Self::Terminal(_) => Ok(()),
             Self::Json(json) => json.artifact(artifact),
+        }
+    }
+
+    fn tests(&mut self, tests: &TestsReported) -> io::Result<()> {
+        match self {
+            Self::Terminal(_) => Ok(()),
+            Self::Json(json) => json.tests(tests),
+        }
+    }
+
+    fn written(&mut self, written: &SummaryWritten) -> io::Result<()> {
+        match self {
+            Self::Terminal(_) => Ok(()),
+            Self::Json(json) => json.written(written),
         }
     }
 

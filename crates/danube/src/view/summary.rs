@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use danube_core::job::Verdict;
-use danube_engine::job::progress::{StepEnded, StepStarted};
+use danube_engine::job::progress::{StepEnded, StepStarted, SummaryWritten, TestsReported};
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
 
@@ -20,7 +20,11 @@ pub struct Summary {
     pub egress: Reached,
     /// What was uploaded.
     pub artifacts: Vec<ArtifactRow>,
-    /// Where that stands under its names.
+    /// Reports of tests, in order of the calls.
+    pub tests: Vec<TestsReported>,
+    /// What the danubefile wrote for people: Markdown.
+    pub markdown: String,
+    /// Where the artifacts stand under their names.
     pub artifacts_dir: Option<PathBuf>,
     /// The workspace that stays (`--keep`).
     pub workspace: Option<PathBuf>,
@@ -53,6 +57,17 @@ impl Summary {
             // Of parallel steps the later may be told first.
             self.steps.sort_by_key(|step| step.number);
         }
+    }
+
+    /// Notes what the danubefile wrote: each text begins on a line of its own.
+    pub fn wrote(&mut self, written: &SummaryWritten) {
+        if !written.append {
+            self.markdown.clear();
+        }
+        if !self.markdown.is_empty() && !self.markdown.ends_with('\n') {
+            self.markdown.push('\n');
+        }
+        self.markdown.push_str(&written.text);
     }
 
     /// Notes a step's end; gives the step.

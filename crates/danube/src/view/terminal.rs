@@ -1,5 +1,7 @@
 //! The run as people see it: each line of output behind its step's number, step ends with durations, a summary.
 
+mod reported;
+
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
@@ -193,6 +195,8 @@ impl Terminal {
             self.failing_lines(summary)?;
         }
         self.steps(summary)?;
+        self.tests(summary)?;
+        self.markdown(summary)?;
         self.names(summary)?;
         self.artifacts(summary)?;
         self.last_words(summary, verdict, duration_ms)?;
