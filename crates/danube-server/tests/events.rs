@@ -10,6 +10,7 @@ use danube_core::id::JobId;
 use danube_testutils::{Random, seed};
 use support::House;
 use support::client::{Ask, Event};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::task::JoinSet;
 
 fn ask(job: &JobId) -> Ask {
@@ -244,7 +245,7 @@ async fn a_reader_that_stops_hinders_nobody_and_goes_on_later() {
     let mut log = house.step(&job, 1).await;
     let mut random = Random(seed());
     let mut said = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..100 {
         let bytes = output(&mut random, 100_000);
         house.says(&job, &mut log, &bytes);
         said.extend(bytes);
@@ -268,8 +269,8 @@ async fn five_hundred_readers_are_told_the_same() {
     }
     let mut random = Random(seed());
     let (mut log, mut said) = (house.step(&job, 1).await, Vec::new());
-    for _ in 0..50 {
-        let bytes = output(&mut random, 500);
+    for n in 0..50 {
+        let bytes = format!("line {n} {}\n", "€".repeat(random.below(20))).into_bytes();
         house.says(&job, &mut log, &bytes);
         said.extend(bytes);
         tokio::task::yield_now().await;
@@ -341,4 +342,27 @@ async fn a_shutdown_ends_streams_and_downloads_properly_or_cuts_them() {
     house.served.await.unwrap();
     drop(idle);
     assert!(tokio::net::TcpStream::connect(house.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_download_that_nobody_takes_is_cut_by_the_shutdown() {
+    let house = House::new().await;
+    house.ended("job-1", &vec![b'x'; 30_000_000]).await;
+    let taken = Ask::get("/api/v1/jobs/job-1/steps/1/raw").send(&house).await;
+    house.shutdown.cancel();
+    house.served.await.unwrap();
+    drop(taken);
+}
+
+#[tokio::test]
+async fn a_silent_stream_shows_that_it_lives() {
+    let house = House::new().await;
+    let job = house.job("job-1").await;
+    let mut events = ask(&job).events(&house).await;
+    events.next().await.unwrap();
+    let mut line = String::new();
+    while line != ":\n" {
+        line.clear();
+        assert!(events.reader.read_line(&mut line).await.unwrap() > 0, "the stream goes on");
+    }
 }

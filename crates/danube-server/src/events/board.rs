@@ -1,16 +1,21 @@
 //! What the rows say of a job, read once for all who look at it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use danube_core::id::{AttemptId, JobId};
 use danube_core::job::JobStatus;
-use danube_store::{artifacts, steps};
+use danube_engine::logs::{LogDir, LogError};
+use danube_store::artifacts;
+use danube_store::steps::{self, StepKey, StepRow};
 
 use super::cursor::short_hash;
 use super::event::json;
+use super::pieces::Pieces;
+use crate::answer::blocking;
 use crate::api::jobs::{attempt_id, load};
+use crate::api::logs::open;
 use crate::context::Ctx;
 use crate::model::{Artifact, Step};
 use crate::problem::Problem;
@@ -27,6 +32,8 @@ pub(super) struct Facts {
     pub attempt: AttemptId,
     /// By number.
     pub steps: Vec<Step>,
+    /// Bytes that the logs of the steps that run had, by the steps' numbers.
+    pub written: BTreeMap<u32, u64>,
     /// In the order in which they came.
     pub artifacts: Vec<Artifact>,
 }
@@ -42,6 +49,8 @@ pub(super) struct Board {
     begun: AtomicU64,
     /// What was read last, and which time that was.
     last: tokio::sync::Mutex<Option<(u64, Arc<Facts>)>>,
+    /// What was read of logs that still grow.
+    pub pieces: Pieces,
 }
 
 impl Boards {
@@ -81,13 +90,25 @@ async fn read(ctx: &Ctx, id: &JobId) -> Result<Facts, Problem> {
     let mut artifacts = artifacts::list(ctx.store().read(), &attempt).await?;
     artifacts.sort_by(|a, b| (a.created_ms, &a.name).cmp(&(b.created_ms, &b.name)));
     let is_final = job.status.parse::<JobStatus>().is_ok_and(JobStatus::is_final);
-    let job = json(&job);
+    let (job, logs, of) = (json(&job), ctx.master.logs().clone(), attempt.clone());
+    let running: Vec<u32> = steps.iter().filter(|step| step.finished_ms.is_none()).map(|step| step.number).collect();
+    let written = blocking(move || lengths(&logs, &of, running)).await??;
     Ok(Facts {
         state: short_hash(job.as_bytes()),
         job,
         is_final,
         attempt,
-        steps: steps.into_iter().map(Into::into).collect(),
+        written,
+        steps: steps.into_iter().map(|row: StepRow| row.into()).collect(),
         artifacts: artifacts.into_iter().map(Into::into).collect(),
     })
+}
+
+/// How long the logs of these steps are.
+fn lengths(logs: &LogDir, attempt: &AttemptId, steps: Vec<u32>) -> Result<BTreeMap<u32, u64>, LogError> {
+    let length = |number| {
+        let log = open(logs, &StepKey { attempt: attempt.clone(), number })?;
+        Ok((number, log.map_or(0, |log| log.len())))
+    };
+    steps.into_iter().map(length).collect()
 }

@@ -6,6 +6,7 @@ mod board;
 mod cursor;
 mod event;
 mod output;
+mod pieces;
 mod reader;
 mod told;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use danube_engine::logs::{LogDir, LogError};
 use danube_engine::master::LiveJob;
 use danube_store::steps::StepKey;
 use tokio::time::Instant;
@@ -12,10 +11,8 @@ use tokio::time::Instant;
 use super::board::{Board, Facts};
 use super::cursor::{Cursor, Told};
 use super::event::{HEARTBEAT, event, json};
-use super::output::{Output, PIECE, whole};
+use super::pieces;
 use super::told::{Next, Turn, after, next};
-use crate::answer::blocking;
-use crate::api::logs::open;
 use crate::context::Ctx;
 use crate::model::Step;
 use crate::problem::Problem;
@@ -143,18 +140,20 @@ impl Reader {
         over: bool,
     ) -> Result<Option<(&'static str, String)>, Problem> {
         let key = StepKey { attempt: facts.attempt.clone(), number: step.number };
-        let logs = self.ctx.master.logs().clone();
-        let piece = blocking(move || read(&logs, &key, offset, over)).await??;
+        let logs = self.ctx.master.logs();
+        let piece = if over {
+            pieces::read(logs, &key, offset, over).await?.map(Arc::new)
+        } else {
+            self.board.pieces.get(logs, &key, offset).await?
+        };
         self.turn.last = step.number;
-        if piece.is_empty() {
-            return Ok(self.nothing_more(step, over));
-        }
-        self.cursor.open.insert(step.number, Told::Output(offset + piece.len() as u64));
+        let Some(piece) = piece else { return Ok(self.nothing_more(step, over)) };
+        self.cursor.open.insert(step.number, Told::Output(piece.end));
         self.pieces += 1;
         if !facts.is_final && self.pieces == PIECES_PER_LOOK {
             self.facts = None;
         }
-        Ok(Some(("output", json(&Output::new(step.number, offset, &piece)))))
+        Ok(Some(("output", piece.data.clone())))
     }
 
     fn nothing_more(&mut self, step: &Step, over: bool) -> Option<(&'static str, String)> {
@@ -166,14 +165,4 @@ impl Reader {
         // A step may have no end of its own when its job has one.
         step.finished_ms.map(|_| ("step", json(step)))
     }
-}
-
-/// A piece of output that cuts no character; empty when there is none now.
-fn read(logs: &LogDir, key: &StepKey, offset: u64, over: bool) -> Result<Vec<u8>, LogError> {
-    let Some(log) = open(logs, key)? else { return Ok(Vec::new()) };
-    let mut piece = vec![0; PIECE];
-    let read = log.read(offset, &mut piece)?;
-    let is_last = offset.saturating_add(read as u64) >= log.len();
-    piece.truncate(whole(&piece[..read], over && is_last));
-    Ok(piece)
 }

@@ -29,7 +29,7 @@ pub(super) enum Next<'a> {
 pub(super) struct Turn {
     /// The step that was asked last.
     pub last: u32,
-    /// Those that had nothing since the facts were read.
+    /// Those that had nothing to tell since the facts were read, not even where they had grown.
     pub dry: BTreeSet<u32>,
 }
 
@@ -74,7 +74,9 @@ fn is_new(cursor: &Cursor, step: u32) -> bool {
 
 /// The next step that may have output: each in its turn, so that none that says much silences the others.
 fn running<'a>(facts: &'a Facts, cursor: &Cursor, turn: &Turn) -> Option<(&'a Step, u64)> {
-    let waiting = || open(facts, cursor).filter(|(step, _)| !turn.dry.contains(&step.number));
+    let has_more = |step: &Step, offset| facts.written.get(&step.number).is_some_and(|written| *written > offset);
+    let waiting =
+        || open(facts, cursor).filter(|(step, offset)| has_more(step, *offset) && !turn.dry.contains(&step.number));
     waiting().find(|(step, _)| step.number > turn.last).or_else(|| waiting().next())
 }
 
