@@ -37,3 +37,7 @@ pub const FAILPOINTS: [&str; 21] = [
     "after-verdict",
     "group-deleted",
 ];
+
+/// The points that only a job of a master passes, in order; a cancel is taken in at any time.
+pub const MASTER_FAILPOINTS: [&str; 5] =
+    ["job-accepted", "job-claimed", "job-prepared", "plan-written", "cancel-written"];

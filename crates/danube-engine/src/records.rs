@@ -243,6 +243,10 @@ pub async fn finish<R: Runtime>(shared: &Shared<R>, verdict: &Verdict) -> Result
         Box::pin(async move {
             let at = now_ms();
             jobs::finish(tx, &id.job, verdict.status, verdict.reason.as_ref(), at).await?;
+            // A job can be over before the danubefile's own row has an end.
+            let (status, cause) =
+                if verdict.status == JobStatus::Cancelled { ("cancelled", "stopped") } else { ("infra", "lost") };
+            steps::end_open(tx, &id, status, cause, at).await?;
             attempts::set_status(tx, &id, verdict.status, at).await
         })
     });

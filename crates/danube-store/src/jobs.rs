@@ -191,13 +191,7 @@ pub async fn finish(
 }
 
 /// Writes what was decided when a job's files were read: what it runs on, its parameters, its plan.
-pub async fn prepared(
-    tx: &mut Tx,
-    id: &JobId,
-    source: &Source,
-    params: &str,
-    spec: &str,
-) -> Result<(), StoreError> {
+pub async fn prepared(tx: &mut Tx, id: &JobId, source: &Source, params: &str, spec: &str) -> Result<(), StoreError> {
     let id = id.as_str();
     sqlx::query!(
         "UPDATE jobs SET source_dir = ?, source_ref = ?, source_sha = ?, source_dirty = ?, params = ?, spec = ?
@@ -274,11 +268,7 @@ pub async fn open(db: impl SqliteExecutor<'_>) -> Result<Vec<OpenRow>, StoreErro
 /// Sorts after every id: those have letters, digits and `-` only.
 const AFTER_ALL: &str = "~";
 
-async fn page_of_all(
-    db: impl SqliteExecutor<'_>,
-    before: Option<&str>,
-    limit: u32,
-) -> Result<Vec<JobRow>, StoreError> {
+async fn page_of_all(db: impl SqliteExecutor<'_>, before: Option<&str>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
     let before = before.unwrap_or(AFTER_ALL);
     let rows = sqlx::query_as!(
         JobRow,

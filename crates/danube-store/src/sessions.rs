@@ -31,11 +31,7 @@ pub async fn insert(tx: &mut Tx, token: &[u8; 32], session: &SessionRow) -> Resu
 }
 
 /// The session of a cookie, if it is one and has not expired.
-pub async fn get(
-    db: impl SqliteExecutor<'_>,
-    token: &[u8; 32],
-    now_ms: i64,
-) -> Result<Option<SessionRow>, StoreError> {
+pub async fn get(db: impl SqliteExecutor<'_>, token: &[u8; 32], now_ms: i64) -> Result<Option<SessionRow>, StoreError> {
     let token = &token[..];
     let row = sqlx::query_as!(
         SessionRow,

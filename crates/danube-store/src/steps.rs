@@ -234,3 +234,27 @@ pub async fn list(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<Ve
     );
     Ok(rows.fetch_all(db).await?)
 }
+
+/// Ends the steps of an attempt that have no end, because the attempt has one.
+pub async fn end_open(
+    tx: &mut Tx,
+    attempt: &AttemptId,
+    status: &str,
+    cause: &str,
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    let (job, number) = (attempt.job.as_str(), attempt.number);
+    sqlx::query!(
+        "UPDATE steps SET status = ?, cause = ?, finished_ms = ?, duration_ms = max(0, ? - started_ms)
+         WHERE job = ? AND attempt = ? AND finished_ms IS NULL",
+        status,
+        cause,
+        at_ms,
+        at_ms,
+        job,
+        number,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -138,12 +138,8 @@ where
 
     /// Raises in the danubefile and stops the steps that run; cleanup code may start others.
     fn interrupt(&mut self, interrupt: Interrupt) {
-        self.shared.interrupt();
-        let signal = match interrupt {
-            Interrupt::Cancel => runner_signal::CANCELLED,
-            Interrupt::Timeout => runner_signal::TIMEOUT,
-        };
-        self.signal_runner(What::Signal(signal));
+        self.shared.interrupt(interrupt);
+        self.signal_runner(raises(interrupt));
         self.signal_steps(&What::Stop(true));
     }
 
@@ -202,6 +198,14 @@ where
             self.shared.want_stop(id);
             self.tasks.spawn(signal(link, id, *what));
         }
+    }
+}
+
+/// What raises in the danubefile.
+pub const fn raises(interrupt: Interrupt) -> What {
+    match interrupt {
+        Interrupt::Cancel => What::Signal(runner_signal::CANCELLED),
+        Interrupt::Timeout => What::Signal(runner_signal::TIMEOUT),
     }
 }
 

@@ -15,6 +15,7 @@ use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, St
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::effects::{raises, signal};
 use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
 use crate::EngineError;
@@ -116,6 +117,10 @@ async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequ
         async move { client.start(request).await }
     })
     .await?;
+    // Whoever interrupted the job before the shim knew the runner could not tell it.
+    if let Some(interrupt) = shared.interruption() {
+        let _ = signal(link.clone(), shared.plan.runner.step_id, raises(interrupt)).await;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use danube_core::id::{ContainerName, StepId};
+use danube_core::job::Interrupt;
 use danube_core::machine::Event;
 use danube_core::mask::{MaskError, MaskSet, SecretValue};
 use danube_core::runtime::{ContainerSpec, Resources, Role, Runtime};
@@ -68,7 +69,7 @@ pub struct Shared<R> {
     keepers: mpsc::UnboundedSender<Keeper>,
     running: watch::Sender<HashMap<StepId, Link>>,
     /// The job was cancelled, or its time is up.
-    interrupted: watch::Sender<bool>,
+    interrupted: watch::Sender<Option<Interrupt>>,
     /// Why new steps are refused, once they are.
     closed: Mutex<Option<Closed>>,
     /// Steps whose caller vanished while they ran.
@@ -149,7 +150,7 @@ impl<R: Runtime> Shared<R> {
             links: watch::channel(links).0,
             keepers,
             running: watch::channel(HashMap::new()).0,
-            interrupted: watch::channel(false).0,
+            interrupted: watch::channel(None).0,
             closed: Mutex::new(None),
             forsaken: Mutex::default(),
             steps: Mutex::new(Steps::default()),
@@ -229,14 +230,19 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// Notes that the job was cancelled, or that its time is up.
-    pub fn interrupt(&self) {
-        self.interrupted.send_replace(true);
+    pub fn interrupt(&self, how: Interrupt) {
+        self.interrupted.send_replace(Some(how));
+    }
+
+    /// Whether the job was cancelled, or its time is up.
+    pub fn interruption(&self) -> Option<Interrupt> {
+        *self.interrupted.borrow()
     }
 
     /// Waits until the job is cancelled, or its time is up.
     pub async fn interrupted(&self) {
         // The sender lives as long as this.
-        drop(self.interrupted.subscribe().wait_for(|interrupted| *interrupted).await);
+        drop(self.interrupted.subscribe().wait_for(Option::is_some).await);
     }
 
     /// Refuses new steps from now on; the first reason stays.

@@ -51,8 +51,8 @@ async fn dev(arguments: &DevArgs) -> Result<(), CliError> {
         place: place.clone(),
     };
     let mut local = local::start(settings).await?;
-    let _announced = Announced::write(place.dir(), &local.url, &local.token)?;
     local.register(pipeline.clone()).await?;
+    let _announced = Announced::write(place.dir(), &local.url, &local.token)?;
     say(&format!("{} is the pipeline `{}`", dir.display(), pipeline.name));
     welcome(arguments, &local);
     let outcome = session(arguments, &mut local, &pipeline.name).await;

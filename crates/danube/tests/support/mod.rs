@@ -3,6 +3,7 @@
 //! Each test file is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod dev;
 pub mod events;
 pub mod git;
 pub mod image;
@@ -103,7 +104,8 @@ impl Project {
 
     /// The groups of containers that were not deleted.
     pub fn groups(&self) -> Vec<PathBuf> {
-        let groups = self.runs().into_iter().map(|run| run.join("groups"));
+        let masters = [self.data().join("master")];
+        let groups = self.runs().into_iter().chain(masters).map(|run| run.join("groups"));
         groups.flat_map(|groups| fs::read_dir(groups).into_iter().flatten().flatten()).map(|e| e.path()).collect()
     }
 
@@ -125,8 +127,9 @@ impl Project {
 
     /// Control groups of this project's jobs.
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        let jobs: Vec<String> =
-            self.runs().iter().filter_map(|run| Some(run.file_name()?.to_str()?.to_owned())).collect();
+        let logs = fs::read_dir(self.data().join("master/logs")).into_iter().flatten().flatten().map(|e| e.path());
+        let folders = self.runs().into_iter().chain(logs);
+        let jobs: Vec<String> = folders.filter_map(|job| Some(job.file_name()?.to_str()?.to_owned())).collect();
         let mut found = Vec::new();
         let mut pending = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
         while let Some((dir, depth)) = pending.pop() {

@@ -1,0 +1,145 @@
+//! A `danube dev` of the real binary, spoken to over HTTP.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Project, Ran, binary};
+
+/// A guard against a test that hangs; nothing is measured with it.
+const HUNG: Duration = Duration::from_secs(120);
+
+/// A running master.
+pub struct Dev {
+    child: Child,
+    port: u16,
+    token: String,
+}
+
+impl Dev {
+    /// `danube dev` of the project, ready to be changed and started.
+    pub fn command(project: &Project, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("dev").arg(project.dir()).args(arguments);
+        command.env("DANUBE_DATA_DIR", project.data()).env_remove("DANUBE_LOG").env("NO_COLOR", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it.
+    pub fn start(project: &Project, arguments: &[&str]) -> Self {
+        Self::of(project, Self::command(project, arguments))
+    }
+
+    /// Waits until it can be spoken to.
+    pub fn of(project: &Project, mut command: Command) -> Self {
+        let file = project.data().join("dev.json");
+        // One that was killed has left its own.
+        let _ = std::fs::remove_file(&file);
+        let mut child = command.spawn().expect("danube starts");
+        let found = wait(|| {
+            let text = std::fs::read(&file).ok()?;
+            serde_json::from_slice::<Value>(&text).ok()
+        });
+        let Some(found) = found else {
+            let _ = child.kill();
+            panic!("it cannot be spoken to: {:?}", Ran::of(child.wait_with_output().expect("its end")).stderr);
+        };
+        let url = found["url"].as_str().expect("a url");
+        let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+        Self { child, port, token: found["token"].as_str().expect("a token").to_owned() }
+    }
+
+    /// Where it is spoken to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// One request; the status and the answer.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
+        let (port, token, length) = (self.port, &self.token, body.len());
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        write!(
+            stream,
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\
+             Connection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Ok((status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()))))
+    }
+
+    /// One request that goes well.
+    pub fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.ask("GET", path, "").expect("an answer");
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    /// One wish that is fulfilled.
+    pub fn post(&self, path: &str, body: &str, wanted: u16) -> Value {
+        let (status, answer) = self.ask("POST", path, body).expect("an answer");
+        assert_eq!(status, wanted, "{path}: {answer}");
+        answer
+    }
+
+    /// Every job, oldest first.
+    pub fn jobs(&self) -> Vec<Value> {
+        let mut jobs = self.get("/jobs")["jobs"].as_array().expect("jobs").clone();
+        jobs.reverse();
+        jobs
+    }
+
+    /// Waits until a job looks as wanted.
+    pub fn until(&self, job: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = wait(|| {
+            // The first job may not be there yet.
+            let (status, answer) = self.ask("GET", &format!("/jobs/{job}"), "").expect("an answer");
+            last = answer;
+            (status == 200 && wanted(&last)).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("it never came to that: {last}"))
+    }
+
+    /// Waits for a job's end.
+    pub fn end(&self, job: &str) -> Value {
+        self.until(job, |job| job["finished_ms"].is_i64())
+    }
+
+    /// Kills it as a power cut of the process would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is a child of ours");
+        self.child.wait().expect("its end");
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Ran {
+        Ran::of(self.child.wait_with_output().expect("its end"))
+    }
+
+    /// Ctrl-C, and its end.
+    pub fn stop(self) -> Ran {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+        self.wait()
+    }
+}
+
+/// Looks again and again.
+fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let since = Instant::now();
+    while since.elapsed() < HUNG {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
