@@ -1,5 +1,7 @@
 //! Who may come in, how, and under which name.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 mod support;
 
 use serde_json::Value;

@@ -1,5 +1,7 @@
 //! The live stream of a job.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 mod support;
 
 use std::collections::BTreeMap;
