@@ -19,7 +19,8 @@ from typing import Any, get_args
 import danube
 from danube import testing
 from danube import ImageUnavailable, InfraError, JobCancelled, JobTimeout, StepFailed, StepLost, StepTimeout
-from danube.testing import Ends, Hangs, Job, OutOfMemory, Reason, Refused, Script, Step, Unscripted, run
+from danube.reports import Report
+from danube.testing import Ends, Hangs, Job, OutOfMemory, Reason, Refused, Reported, Script, Step, Unscripted, junit_xml, run
 from danube.testing._verdict import Facts, Kind, verdict
 from tests.job import pipeline
 from tests.master import REPOSITORY, wire_fields
@@ -224,6 +225,35 @@ class OutcomeTest(TestingTest):
         self.assertIn("[<artifact 'dist/x', 2 bytes>, <artifact 'dist/y/z', 1 bytes>] ca97\n", job.output)
         self.assertRegex(str(job.exception), "exists already")
         self.assertIsInstance(self.body("artifacts.upload('dist/*.whl')").exception, danube.ArtifactNotFound)
+
+
+    def test_reports_are_read_and_summaries_kept(self) -> None:
+        body = """
+            step.run('pytest', check=False)
+            report = reports.junit('out', name='unit')
+            summary.markdown(f'{report.tests} tests, {report.failed} failed, hunter2hunter2')
+            summary.markdown('x' * 300000)
+            summary.markdown('# Instead', append=False)
+            summary.markdown(str(report.ok))
+        """
+        written = {"out/a.xml": junit_xml(passed=3, failed=1, skipped=1, flaky=1, seconds=3), "out/b.xml": junit_xml(errors=2)}
+        job = self.body(body, steps={"pytest": Ends(1, files=written)}, secrets={"S": "hunter2hunter2"})
+        job.assert_succeeded()
+        self.assertEqual(job.summary, "# Instead\nFalse")
+        counts = Report(8, passed=3, failed=1, errors=2, skipped=1, flaky=1, duration=3.0)
+        self.assertEqual(job.report("unit"), Reported("unit", ("out/a.xml", "out/b.xml"), counts))
+        with self.assertRaisesRegex(AssertionError, "no reports are 'x'; there are: 'unit'"):
+            job.report("x")
+        self.assertEqual(self.body("summary.markdown('is hunter2hunter2')", secrets={"S": "hunter2hunter2"}).summary, "is ***")
+
+    def test_reports_that_are_not_there_or_broken(self) -> None:
+        self.assertIsInstance(self.body("reports.junit('x.xml')").exception, danube.ReportNotFound)
+        for text, words in (("<html/>", "line 1: <html> is no report"), ("<testsuite>\n<a", "line 2")):
+            job = self.body("reports.junit('x.xml')", files={"x.xml": text})
+            self.assertIsInstance(job.exception, danube.ReportInvalid)
+            self.assertIn(words, str(job.exception))
+        too_long = self.body("summary.markdown('x' * (1 << 20)); summary.markdown('y')").exception
+        self.assertIsInstance(too_long, danube.UsageError)
 
     def test_steps_started_and_left_or_none_at_all_are_failures(self) -> None:
         self.body("pass").assert_failed("no_steps")
@@ -514,7 +544,7 @@ class EngineTest(unittest.TestCase):
 
     def test_every_call_of_the_sdk_is_answered(self) -> None:
         rust = (REPOSITORY / "crates/danube-engine/src/coordinator/mailbox.rs").read_text()
-        methods = re.search(r"const METHODS: .*?\[(.*?)\];", rust)
+        methods = re.search(r"const METHODS: .*?\[(.*?)\];", rust, re.DOTALL)
         assert methods
         ours = (Path(testing.__file__).parent / "_master.py").read_text()
         for method in re.findall(r'"([a-z.]+)"', methods[1]):
@@ -558,6 +588,17 @@ AGREED: dict[str, tuple[str, Script]] = {
     "an exit": ("step.run('true'); print('bye', file=sys.stderr); sys.exit(7)", {}),
     "a module that is not there": ("step.run('true')\nimport pytest, pip", {}),
     "an artifact": ("step.run('echo x > f'); print(artifacts.upload('f')); artifacts.upload('g')", {"echo*": Ends(files={"f": "x\n"})}),
+    "a report": (
+        """
+        step.run('true')
+        (ctx.workspace / 'r.xml').write_text(XML)
+        print(reports.junit('r.xml'), reports.junit('r.xml', name='again').duration)
+        summary.markdown('# Done')
+        reports.junit('none.xml')
+        """.replace("XML", repr("<testsuites><testsuite name='s'><testcase name='a' time='0.25'/><testcase name='b'><failure/></testcase>"
+                                "<testcase status='notrun'/><testcase><flakyError/></testcase></testsuite></testsuites>")),
+        {},
+    ),
     "a module of the repository": ("import lib.it; print(lib.it.__name__, ctx.params['n']); step.run('true')", {}),
     "an image that cannot be had": ("step.run('true', image='no-such-' + 'image')", {"true": ImageUnavailable}),
     "a danubefile out of time": ("try: step.run('sleep 60')\nfinally: step.run('true', name='tidy')", {"sleep 60": Hangs()}),

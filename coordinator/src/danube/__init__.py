@@ -12,7 +12,7 @@ it runs a command in a container of the job::
 The reference is `docs/sdk.md` in Danube's repository.
 """
 
-from danube import artifacts, secrets, step
+from danube import artifacts, reports, secrets, step, summary
 from danube._call import StepCall
 from danube._context import Context, ParamValue, ctx
 from danube._pipeline import pipeline
@@ -28,6 +28,8 @@ from danube.errors import (
     JobTimeout,
     MasterUnavailable,
     NotInJob,
+    ReportInvalid,
+    ReportNotFound,
     SecretNotFound,
     StepError,
     StepFailed,
@@ -51,6 +53,8 @@ __all__ = [
     "MasterUnavailable",
     "NotInJob",
     "ParamValue",
+    "ReportInvalid",
+    "ReportNotFound",
     "SecretFile",
     "SecretNotFound",
     "StepCall",
@@ -65,6 +69,8 @@ __all__ = [
     "artifacts",
     "ctx",
     "pipeline",
+    "reports",
     "secrets",
     "step",
+    "summary",
 ]

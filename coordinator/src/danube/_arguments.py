@@ -50,10 +50,11 @@ def flag(value: object, what: str) -> bool:
     return value
 
 
-def choice(value: object, what: str, choices: tuple[str, str]) -> str:
-    """One of two words."""
+def choice(value: object, what: str, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f'{what} must be "{choices[0]}" or "{choices[1]}", not {value!r}')
+        words = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"{what} must be {words}, not {value!r}")
     return value
 
 

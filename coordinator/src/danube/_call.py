@@ -102,7 +102,7 @@ class _Flight:
     def run(self, params: dict[str, Any]) -> dict[str, Any]:
         if self._scope is not None and self._scope.stopped:
             raise self._step.not_started()
-        with _outbox.Letter(params, self._id) as call:
+        with _outbox.Letter("step.run", params, self._id, "script") as call:
             try:
                 self._known()
                 return _mailbox.send(call, self._sent)

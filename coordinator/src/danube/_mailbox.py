@@ -15,6 +15,8 @@ from danube.errors import (
     JobTimeout,
     MasterUnavailable,
     NotInJob,
+    ReportInvalid,
+    ReportNotFound,
     SecretNotFound,
     UsageError,
 )
@@ -37,6 +39,8 @@ _ERRORS: dict[str, type[DanubeError] | type[JobCancelled] | type[JobTimeout]] = 
     "step_conflict": InfraError,
     "secret_not_found": SecretNotFound,
     "artifact_not_found": ArtifactNotFound,
+    "report_not_found": ReportNotFound,
+    "report_invalid": ReportInvalid,
     "cancelled": JobCancelled,
     "timeout": JobTimeout,
     "infra": InfraError,

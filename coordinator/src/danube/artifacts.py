@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 
-from danube import _arguments, _mailbox
+from danube import _arguments, _mailbox, _patterns
 from danube._context import ctx
 from danube.errors import ArtifactNotFound, InfraError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, Literal
 
 __all__ = ["Artifact", "upload"]
@@ -75,7 +74,7 @@ def upload(
         artifacts.upload("dist/*.whl", "dist/*.tar.gz")
     """
     _arguments.choice(if_missing, "if_missing=", ("error", "ignore"))
-    texts = [_pattern(pattern) for pattern in patterns]
+    texts = [_patterns.pattern(pattern) for pattern in patterns]
     if not texts:
         raise ValueError("nothing to upload: name a file, a folder or a pattern")
     paths = sorted({path for text in texts for path in _matches(text, if_missing == "ignore")})
@@ -86,39 +85,12 @@ def upload(
     return [_upload(path, _arguments.text(name, "name=")) for path in paths]
 
 
-def _pattern(pattern: object) -> str:
-    text = _arguments.text(pattern, "a pattern")
-    normal = os.path.normpath(text) if text else ""
-    if not text or normal.startswith(("/", "../")) or normal == "..":
-        raise ValueError(f"{text!r} is not below the workspace: give a path relative to it")
-    return normal
-
-
 def _matches(pattern: str, ignore: bool) -> list[str]:
-    """Paths of files, relative to the workspace."""
-    # Only a job that uploads pays for this import.
-    from glob import glob
-
-    workspace = str(ctx.workspace)
-    found = glob(pattern, root_dir=workspace, recursive=True, include_hidden=True)
-    paths = [path for match in found for path in _files(workspace, match)]
+    paths = _patterns.matches(str(ctx.workspace), pattern)
     if not paths and not ignore:
         message = f"no file of the workspace matches {pattern!r}. Is it written by a step before, under this path?"
         raise ArtifactNotFound(message)
     return paths
-
-
-def _files(workspace: str, path: str) -> Iterator[str]:
-    whole = os.path.join(workspace, path)
-    if os.path.islink(whole):
-        return
-    if os.path.isfile(whole):
-        yield path
-    for folder, _, names in os.walk(whole):
-        for name in names:
-            file = os.path.join(folder, name)
-            if os.path.isfile(file) and not os.path.islink(file):
-                yield os.path.relpath(file, workspace)
 
 
 def _upload(path: str, name: str) -> Artifact:

@@ -74,6 +74,28 @@ class ArtifactNotFound(DanubeError):
     """
 
 
+class ReportNotFound(DanubeError):
+    """No file of the workspace matches what `reports.junit` was asked for.
+
+    Example:
+        try:
+            reports.junit("build/test-results/**/*.xml")
+        except ReportNotFound:
+            print("the tests did not even start")
+    """
+
+
+class ReportInvalid(DanubeError):
+    """A file is no report of tests in JUnit's XML, or it is broken; the message names the file and the line.
+
+    Example:
+        try:
+            reports.junit("report.xml")
+        except ReportInvalid as error:
+            print(f"the test runner died while it wrote: {error}")
+    """
+
+
 class StepError(DanubeError):
     """Something about one step.
 

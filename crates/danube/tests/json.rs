@@ -73,6 +73,10 @@ impl Checker {
                 value.as_array().expect("a list").iter().for_each(|step| self.object("job step", step));
                 true
             }
+            "list of `test`" => {
+                value.as_array().expect("a list").iter().for_each(|test| self.object("test", test));
+                true
+            }
             "object `reason`" => {
                 self.object("reason", value);
                 true
@@ -113,6 +117,14 @@ fn assert_order(events: &[Value]) {
     }
 }
 
+/// A report with what a test's object may have, and a summary.
+const TESTED: &str = "step.run('''cat > r.xml <<X
+<testsuite name=\"s\"><testcase classname=\"c\" name=\"n\" time=\"1\"><failure message=\"m\"/></testcase>
+<testcase name=\"e\"><error/></testcase></testsuite>
+X''')
+reports.junit('r.xml')
+summary.markdown('# Done')";
+
 #[test]
 fn every_line_is_as_the_page_says() {
     let mut checker = Checker { tables: tables(), seen: BTreeSet::new() };
@@ -128,6 +140,7 @@ step.run('sleep 1000', timeout=0.2)",
     );
     checker.run(&varied, &["--egress", "deny"]);
     checker.run(&Project::pipeline("step.run('echo x > x')\nartifacts.upload('x')"), &["--keep"]);
+    checker.run(&Project::pipeline(TESTED), &[]);
     checker.run(&Project::pipeline("pass"), &[]);
     checker.run(&Project::pipeline("step.run('true', image='tar:missing.tar')"), &[]);
     let all =

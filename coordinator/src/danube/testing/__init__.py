@@ -30,12 +30,28 @@ from danube.testing._files import fill
 from danube.testing._job import Job
 from danube.testing._master import Master
 from danube.testing._refused import Refused
+from danube.testing._reports import Reported, junit_xml
 from danube.testing._script import Ends, Hangs, Key, OutOfMemory, Outcome, Prompter, Script, Unscripted
 from danube.testing._step import Step
 from danube.testing._verdict import Reason, verdict
 from danube.testing._world import world
 
-__all__ = ["Ends", "Hangs", "Job", "Key", "OutOfMemory", "Outcome", "Reason", "Refused", "Script", "Step", "Unscripted", "run"]
+__all__ = [
+    "Ends",
+    "Hangs",
+    "Job",
+    "Key",
+    "OutOfMemory",
+    "Outcome",
+    "Reason",
+    "Refused",
+    "Reported",
+    "Script",
+    "Step",
+    "Unscripted",
+    "junit_xml",
+    "run",
+]
 
 T = TypeVar("T")
 
@@ -218,8 +234,6 @@ class _Run:
 
     def _ended(self, master: Master, status: int, output: str, workspace: Path) -> Job:
         outcome, reason = verdict(status, master.facts)
-        for value in sorted(self._secrets.values(), key=len, reverse=True):
-            output = output.replace(value, "***")
         return Job(
             name=self._declared.name,
             params=self._params,
@@ -228,10 +242,17 @@ class _Run:
             exception=self._exception,
             steps=tuple(master.steps),
             refused=tuple(master.refused),
-            output=output,
+            output=self._masked(output),
             duration=master.turns.now,
             artifacts=master.artifacts.kept,
+            reports=tuple(master.reports.read),
+            summary=self._masked(master.summary.text),
             secrets_read=tuple(master.secrets_read),
             unused=tuple(self._prompter.unused()),
             workspace=workspace,
         )
+
+    def _masked(self, text: str) -> str:
+        for value in sorted(self._secrets.values(), key=len, reverse=True):
+            text = text.replace(value, "***")
+        return text

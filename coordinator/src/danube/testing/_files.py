@@ -1,10 +1,17 @@
-"""Files of a job's workspace: those that a test puts there, and those that a danubefile keeps."""
+"""Files of a job's workspace: those that a test puts there, and those that a danubefile keeps; and what it writes."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
+
+
+Kept: TypeAlias = dict[str, object] | tuple[str, str]
+"""The answer, or an error's code and words."""
+
+_LONGEST_SUMMARY = 1 << 20
 
 
 def fill(workspace: Path, files: Mapping[str, str | bytes]) -> None:
@@ -22,8 +29,8 @@ class Artifacts:
         self._workspace = workspace
         self.kept: dict[str, bytes] = {}
 
-    def upload(self, path: str, name: str) -> dict[str, object] | tuple[str, str]:
-        """The answer, or an error's code and words."""
+    def upload(self, path: str, name: str) -> Kept:
+        """Keeps a file."""
         for other in self.kept:
             if other == name:
                 return "invalid", f"the artifact `{name}` exists already: upload each name once"
@@ -35,3 +42,21 @@ class Artifacts:
             return "artifact_not_found", f"there is no file `{path}` in the workspace"
         self.kept[name] = content
         return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+class Summary:
+    """What `summary.markdown` wrote."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def markdown(self, text: str | None, file: str | None, append: bool) -> Kept:
+        """Takes a text, or the file that has it."""
+        new = Path(file).read_bytes().decode() if file is not None else text or ""
+        before = self.text if append else ""
+        between = "" if not before or before.endswith("\n") else "\n"
+        size = len((before + new).encode())
+        if size > _LONGEST_SUMMARY:
+            return "invalid", f"with this text the job's summary would have {size} bytes, and at most 1 MiB is kept"
+        self.text = before + between + new
+        return {}

@@ -7,6 +7,7 @@ from difflib import get_close_matches, ndiff
 from pathlib import Path
 
 from danube._context import ParamValue
+from danube.testing._reports import Reported
 from danube.testing._script import Key, matches
 from danube.testing._step import Step
 from danube.testing._verdict import Reason, Status
@@ -26,6 +27,8 @@ class Job:
         refused: Steps that could not start: their image or a secret was not there.
         output: What the danubefile printed, and Danube's own words about its end; secrets are masked.
         artifacts: What `artifacts.upload` kept: name to content.
+        reports: What each `reports.junit` read, in order of the calls.
+        summary: What `summary.markdown` wrote; secrets are masked.
         duration: Seconds, by the job's own clock.
         secrets_read: The names of the secrets that `secrets.get` gave, in order.
         unused: Entries of the script that no step matched.
@@ -42,6 +45,8 @@ class Job:
     output: str
     duration: float
     artifacts: dict[str, bytes] = field(repr=False)
+    reports: tuple[Reported, ...] = field(repr=False)
+    summary: str = field(repr=False)
     secrets_read: tuple[str, ...]
     unused: tuple[str, ...]
     workspace: Path = field(repr=False)
@@ -82,6 +87,18 @@ class Job:
         known = get_close_matches(str(key), self.names, 1)
         near = f"; did you mean `{known[0]}`?" if known and not found else ""
         raise AssertionError(f"{len(found) or 'no'} steps are {key!r}{near}\n{self}")
+
+    def report(self, name: str | None = None) -> Reported:
+        """The only report, or the only one of this name.
+
+        Raises:
+            AssertionError: There is none, or more than one.
+        """
+        found = [report for report in self.reports if name is None or report.name == name]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(repr(report.name) for report in self.reports) or "none"
+        raise AssertionError(f"{len(found) or 'no'} reports are {name!r}; there are: {names}\n{self}")
 
     def assert_ran(self, *names: str) -> None:
         """These steps ran, and no others, in this order of start; each by its name.

@@ -23,7 +23,8 @@ from danube.errors import (
     UsageError,
 )
 from danube.testing._declared import Declared
-from danube.testing._files import Artifacts, fill
+from danube.testing._files import Artifacts, Kept, Summary, fill
+from danube.testing._reports import Reports
 from danube.testing._script import End, Ends, OutOfMemory, Prompter
 from danube.testing._step import Cause, Step, of_call
 from danube.testing._turns import FOREVER, Over, Turns
@@ -71,6 +72,8 @@ class Master:
         self.refused: list[Step] = []
         self.secrets_read: list[str] = []
         self.artifacts = Artifacts(workspace)
+        self.reports = Reports(workspace)
+        self.summary = Summary()
         self.facts = Facts()
         self.broken: list[BaseException] = []
         self._prompter = prompter
@@ -130,7 +133,11 @@ class Master:
         if call["method"] == "secrets.get":
             return self._secret(params["name"])
         if call["method"] == "artifacts.upload":
-            return self._upload(params["path"], params["name"])
+            return self._kept(lambda: self.artifacts.upload(params["path"], params["name"]))
+        if call["method"] == "reports.junit":
+            return self._kept(lambda: self.reports.junit(params["paths"], params["name"]))
+        if call["method"] == "summary.markdown":
+            return self._kept(lambda: self.summary.markdown(params.get("text"), params.get("text_file"), params["append"]))
         return lambda: _error("unsupported", f"danube.testing does not know `{call['method']}`")
 
     def _stuck(self) -> None:
@@ -149,9 +156,9 @@ class Master:
         self.secrets_read.append(name)
         return lambda: _ok({"value": self._secrets[name]})
 
-    def _upload(self, path: str, name: str) -> Reply:
+    def _kept(self, keep: Callable[[], Kept]) -> Reply:
         with self._lock:
-            kept = self._closed or self.artifacts.upload(path, name)
+            kept = self._closed or keep()
         return lambda: _error(*kept) if isinstance(kept, tuple) else _ok(kept)
 
     def _begin(self, call_id: str, params: dict[str, Any]) -> Reply:
