@@ -17,7 +17,8 @@ Examples:
   danube run                             run ./danubefile.py on this machine
   danube run examples/python             run the danubefile of another folder
   danube init                            write a danubefile for the project here
-  danube doctor                          say what this machine offers and lacks";
+  danube doctor                          say what this machine offers and lacks
+  danube trigger --follow                start a job on a server, or on the `danube dev` here, and watch it";
 
 /// Self-hosted CI: pipelines in plain Python.
 #[derive(Debug, Parser)]
@@ -61,6 +62,9 @@ pub enum Command {
     Init(InitArgs),
     /// Say in one line each what this machine offers, and what to do about what is missing.
     Doctor(DoctorArgs),
+    /// What is asked of a server.
+    #[command(flatten)]
+    Client(client::Client),
     /// Print the version.
     Version,
 }
@@ -247,5 +251,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+pub mod client;
 #[cfg(test)]
 mod reference;

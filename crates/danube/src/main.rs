@@ -3,6 +3,7 @@
 mod assets;
 mod checkout;
 mod cli;
+mod client;
 mod dev;
 mod doctor;
 mod error;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(arguments) => run::main(*arguments),
         Command::Init(arguments) => init::main(&arguments),
+        Command::Client(command) => client::main(&command),
         Command::Dev(arguments) => dev::main(*arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Version => {

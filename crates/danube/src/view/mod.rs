@@ -24,11 +24,12 @@ use danube_store::artifacts::ArtifactRow;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, interval};
 
+pub use escapes::shown as printable;
 pub use json::Json;
-use summary::StepSummary;
-pub use summary::Summary;
+pub use paint::{Paint, Tone, columns};
+pub use summary::{Outcome, StepSummary, Summary, full_name};
 pub use terminal::Terminal;
-pub use words::{count, harmless};
+pub use words::{bytes, count, duration, harmless, outcome, shortened};
 
 /// Blocks of output under way to the view at most: a slow terminal makes readers wait, never the job.
 const WAITING: usize = 64;

@@ -7,6 +7,7 @@ use danube_engine::job::progress::{StepEnded, StepStarted, SummaryWritten, Tests
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
 
+use super::paint::Tone;
 use super::reached::Reached;
 
 /// Everything a run's last words are made of.
@@ -26,6 +27,8 @@ pub struct Summary {
     pub markdown: String,
     /// Where the artifacts stand under their names.
     pub artifacts_dir: Option<PathBuf>,
+    /// How to get them, where they stand elsewhere.
+    pub artifacts_place: Option<String>,
     /// The workspace that stays (`--keep`).
     pub workspace: Option<PathBuf>,
     /// How the job ended.
@@ -47,7 +50,7 @@ pub struct StepSummary {
 impl Summary {
     /// Notes a step's start.
     pub fn started(&mut self, step: &StepStarted) {
-        if step.number > 0 && !self.steps.iter().any(|known| known.number == step.number) {
+        if step.number > 0 && !self.knows(step.number) {
             self.steps.push(StepSummary {
                 number: step.number,
                 name: full_name(step),
@@ -68,6 +71,11 @@ impl Summary {
             self.markdown.push('\n');
         }
         self.markdown.push_str(&written.text);
+    }
+
+    /// Whether a step's start was noted.
+    pub fn knows(&self, step: u32) -> bool {
+        self.steps.iter().any(|known| known.number == step)
     }
 
     /// Notes a step's end; gives the step.
@@ -105,6 +113,20 @@ pub enum Outcome {
     Stopped,
     /// Nobody saw its end.
     Unknown,
+}
+
+impl Outcome {
+    /// How it is shown.
+    pub const fn mark(self) -> (&'static str, Tone) {
+        match self {
+            Self::Succeeded => ("✔", Tone::Good),
+            Self::Failed => ("✘", Tone::Bad),
+            Self::Tolerated => ("!", Tone::Note),
+            Self::TriedAgain => ("↻", Tone::Note),
+            Self::Stopped => ("■", Tone::Note),
+            Self::Unknown => ("?", Tone::Note),
+        }
+    }
 }
 
 impl StepSummary {

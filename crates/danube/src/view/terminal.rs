@@ -15,7 +15,7 @@ use danube_engine::job::progress::StepStarted;
 use super::escapes;
 use super::paint::{Paint, Tone, columns};
 use super::status_line::StatusLine;
-use super::summary::{Outcome, StepSummary, Summary, full_name};
+use super::summary::{StepSummary, Summary, full_name};
 use super::words::{advice, bytes, count, duration, harmless, outcome, refusal, shortened};
 
 /// Bytes of an unfinished line that are kept; a longer one is shown in parts.
@@ -67,7 +67,7 @@ impl Terminal {
     }
 
     /// Shows what takes long, only where somebody watches.
-    pub(super) fn tick(&mut self) -> io::Result<()> {
+    pub fn tick(&mut self) -> io::Result<()> {
         let now = Instant::now();
         let Some(columns) = columns() else {
             if io::stderr().is_terminal() {
@@ -86,13 +86,24 @@ impl Terminal {
 
     pub(super) fn container(&mut self, name: &ContainerName, state: &ContainerState) -> io::Result<()> {
         match state {
-            ContainerState::Waiting { message } => self.status.waits(name.as_str(), &harmless(message)),
-            _ => self.status.waits_no_more(name.as_str()),
+            ContainerState::Waiting { message } => self.waits(name.as_str(), message),
+            _ => self.waits_no_more(name.as_str()),
         }
         Ok(())
     }
 
-    pub(super) fn step_started(&mut self, step: &StepStarted) -> io::Result<()> {
+    /// Something is waited for.
+    pub fn waits(&mut self, what: &str, message: &str) {
+        self.status.waits(what, &harmless(message));
+    }
+
+    /// It is there, or not wanted any more.
+    pub fn waits_no_more(&mut self, what: &str) {
+        self.status.waits_no_more(what);
+    }
+
+    /// A step begins.
+    pub fn step_started(&mut self, step: &StepStarted) -> io::Result<()> {
         if step.number == 0 {
             return Ok(());
         }
@@ -105,7 +116,8 @@ impl Terminal {
         self.line(&format!("{text}{image}"))
     }
 
-    pub(super) fn output(&mut self, step: u32, bytes: &[u8]) -> io::Result<()> {
+    /// A piece of a step's output.
+    pub fn output(&mut self, step: u32, bytes: &[u8]) -> io::Result<()> {
         let mut rest = std::mem::take(self.unfinished.entry(step).or_default());
         rest.extend_from_slice(bytes);
         let mark = self.mark(step);
@@ -143,14 +155,16 @@ impl Terminal {
         self.out.write_all(if colored { b"\x1b[0m\n" } else { b"\n" })
     }
 
-    pub(super) fn closed(&mut self, step: u32) -> io::Result<()> {
+    /// A step's output is whole.
+    pub fn closed(&mut self, step: u32) -> io::Result<()> {
         match self.unfinished.remove(&step) {
             Some(rest) if !rest.is_empty() => self.output_line(&self.mark(step), &rest),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn step_ended(&mut self, step: &StepSummary) -> io::Result<()> {
+    /// A step ended.
+    pub fn step_ended(&mut self, step: &StepSummary) -> io::Result<()> {
         self.status.step_ended(step.number);
         let longest = columns().map_or(usize::MAX, |columns| columns.saturating_sub(BESIDE_NAME).max(20));
         let name = shortened(&harmless(&step.name), longest);
@@ -161,14 +175,7 @@ impl Terminal {
 
     /// A step's mark, how it ended unless that went well, and how long it took.
     fn end_of(&self, step: &StepSummary) -> (String, String, String) {
-        let (tone, mark) = match step.outcome() {
-            Outcome::Succeeded => (Tone::Good, "✔"),
-            Outcome::Failed => (Tone::Bad, "✘"),
-            Outcome::Tolerated => (Tone::Note, "!"),
-            Outcome::TriedAgain => (Tone::Note, "↻"),
-            Outcome::Stopped => (Tone::Note, "■"),
-            Outcome::Unknown => (Tone::Note, "?"),
-        };
+        let (mark, tone) = step.outcome().mark();
         let how = match &step.end {
             Some(end) if end.is_success() => String::new(),
             Some(end) => self.paint.text(tone, &harmless(&outcome(end))),
@@ -189,7 +196,8 @@ impl Terminal {
         self.line(&text)
     }
 
-    pub(super) fn finished(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
+    /// The job ended.
+    pub fn finished(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
         self.line("")?;
         if verdict.status != JobStatus::Success {
             self.failing_lines(summary)?;
@@ -262,7 +270,8 @@ impl Terminal {
 
     /// What was uploaded, and where it is.
     fn artifacts(&mut self, summary: &Summary) -> io::Result<()> {
-        let Some(dir) = &summary.artifacts_dir else { return Ok(()) };
+        let there = summary.artifacts_dir.as_ref().map(|dir| format!("in {}", dir.to_string_lossy()));
+        let Some(place) = there.or_else(|| summary.artifacts_place.clone()) else { return Ok(()) };
         self.bold("Artifacts")?;
         for artifact in summary.artifacts.iter().take(MOST_ARTIFACTS) {
             let size = bytes(u64::try_from(artifact.size).unwrap_or(0));
@@ -273,7 +282,7 @@ impl Terminal {
             0 => {}
             more => self.line(&format!("  and {more} more"))?,
         }
-        let place = self.paint.text(Tone::Dim, &format!("  in {}", harmless(&dir.to_string_lossy())));
+        let place = self.paint.text(Tone::Dim, &format!("  {}", harmless(&place)));
         self.line(&place)
     }
 

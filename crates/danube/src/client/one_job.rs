@@ -1,0 +1,91 @@
+//! `danube job`: all about one job.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::api::{Attempt, JobDetail, Step};
+use super::find::Instance;
+use super::http::{Http, part};
+use super::table::{Cell, table};
+use super::text::{ago, now_ms, paint, source, status, took, why};
+use super::{print, print_json, reference};
+use crate::cli::client::JobArgs;
+use crate::error::CliError;
+use crate::view::{Outcome, Paint, StepSummary, Tone, duration, full_name, harmless, outcome};
+
+/// Runs the command.
+pub fn show(arguments: &JobArgs) -> Result<ExitCode, CliError> {
+    let http = Http::new(Instance::find(&arguments.server)?);
+    let job = reference::job(&http, &arguments.job)?;
+    let document: Value = http.get(&format!("jobs/{}", part(&job.id)))?;
+    if arguments.server.json {
+        return print_json(&document);
+    }
+    let detail: JobDetail = serde_json::from_value(document).map_err(|error| http.strange(error))?;
+    print(page(&detail, paint(), now_ms()).as_bytes())
+}
+
+fn page(detail: &JobDetail, paint: Paint, now: i64) -> String {
+    let job = &detail.job;
+    let (words, tone) = status(job);
+    let title = format!("{} of {} #{}", words, harmless(&job.pipeline), job.number);
+    let mut text = paint.text(tone, &title) + "\n";
+    for (name, value) in facts(detail, now).into_iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(text, "  {}  {}", paint.text(Tone::Dim, &format!("{name:<9}")), harmless(&value));
+    }
+    if detail.attempts.len() > 1 {
+        let rows = detail.attempts.iter().map(|attempt| attempt_row(attempt, now)).collect();
+        let _ = write!(text, "\n{}", table(&["attempt", "status", "took"], rows, paint));
+    }
+    let rows: Vec<_> = detail.steps.iter().filter(|step| step.number > 0).map(step_row).collect();
+    if !rows.is_empty() {
+        let _ = write!(text, "\n{}", table(&["", "step", "name", "took", "how it ended"], rows, paint));
+    }
+    text
+}
+
+/// Lines above the steps.
+fn facts(detail: &JobDetail, now: i64) -> Vec<(&'static str, String)> {
+    let job = &detail.job;
+    let params: Vec<String> = job.params.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+    let by = job.actor.as_ref().map_or(String::new(), |actor| format!(" by {actor}"));
+    vec![
+        ("why", why(job)),
+        ("advice", job.reason.as_ref().map_or(String::new(), |reason| reason.advice.clone())),
+        ("source", source(job)),
+        ("started", format!("{}{by}, {}", job.trigger, ago(job.created_ms, now))),
+        ("params", params.join(" ")),
+        ("took", took(job, now)),
+        ("again", job.rerun_of.as_ref().map_or(String::new(), |id| format!("with the inputs of {id}"))),
+        ("id", job.id.clone()),
+    ]
+}
+
+/// A text without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn attempt_row(attempt: &Attempt, now: i64) -> Vec<Cell> {
+    let took = u64::try_from(attempt.finished_ms.unwrap_or(now) - attempt.started_ms).unwrap_or(0);
+    vec![Cell::figure(attempt.number), Cell::text(&attempt.status), Cell::figure(duration(took))]
+}
+
+fn step_row(step: &Step) -> Vec<Cell> {
+    let started = step.started();
+    let summary =
+        StepSummary { number: step.number, name: full_name(&started), attempt: started.attempt, end: step.ended() };
+    let running = (summary.outcome() == Outcome::Unknown).then_some(("▶", Tone::Bold));
+    let (mark, tone) = running.unwrap_or_else(|| summary.outcome().mark());
+    let end = summary.end.as_ref();
+    let how = end.filter(|end| !end.is_success()).map_or(String::new(), outcome);
+    vec![
+        Cell::text(mark).toned(tone),
+        Cell::figure(step.number),
+        Cell::text(&summary.name),
+        Cell::figure(end.map_or(String::new(), |end| duration(end.duration_ms))),
+        Cell::text(if running.is_some() { "runs".to_owned() } else { how }),
+    ]
+}
