@@ -311,6 +311,30 @@ async fn a_cursor_of_another_job_or_of_nobody_is_refused() {
 }
 
 #[tokio::test]
+async fn no_artifact_is_missed_in_whatever_order_they_come() {
+    let house = House::new().await;
+    let job = house.running("job-1").await;
+    let mut events = ask(&job).events(&house).await;
+    let mut told = vec![events.next().await.unwrap()];
+    // All of the same millisecond.
+    for name in ["m", "z", "a"] {
+        house.artifact(&job, name, b"1").await;
+        told.push(events.next().await.unwrap());
+    }
+    let last = told.last().unwrap().id.clone();
+    house.finish(&job).await;
+    told.extend(events.all().await);
+    let names = ["m", "z", "a"].map(|name| format!("artifact {name}"));
+    assert!(names.iter().all(|name| story(&told).contains(name)), "{:?}", story(&told));
+    let on = story(&ask(&job).header("Last-Event-ID", &last).events(&house).await.all().await);
+    assert_eq!(
+        on,
+        ["job success", "artifact m", "artifact z", "end success"],
+        "told again after the one that is first"
+    );
+}
+
+#[tokio::test]
 async fn a_second_attempt_is_told_from_its_beginning() {
     let house = House::new().await;
     let job = house.running("job-1").await;

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use danube_core::id::{AttemptId, JobId};
 use danube_core::job::JobStatus;
 use danube_engine::logs::{LogDir, LogError};
-use danube_store::artifacts;
+use danube_store::artifacts::{self, ArtifactRow};
 use danube_store::steps::{self, StepKey, StepRow};
 
-use super::cursor::short_hash;
+use super::cursor::{Artifacts, short_hash};
 use super::event::json;
 use super::pieces::Pieces;
 use crate::answer::blocking;
@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub written: BTreeMap<u32, u64>,
     /// In the order in which they came.
     pub artifacts: Vec<Artifact>,
+    /// What was told after none of them, one, two, …
+    pub orders: Vec<Artifacts>,
 }
 
 /// The jobs that somebody looks at.
@@ -99,6 +101,7 @@ async fn read(ctx: &Ctx, id: &JobId) -> Result<Facts, Problem> {
         is_final,
         attempt,
         written,
+        orders: orders(&artifacts),
         steps: steps.into_iter().map(|row: StepRow| row.into()).collect(),
         artifacts: artifacts.into_iter().map(Into::into).collect(),
     })
@@ -111,4 +114,13 @@ fn lengths(logs: &LogDir, attempt: &AttemptId, steps: Vec<u32>) -> Result<BTreeM
         Ok((number, log.map_or(0, |log| log.len())))
     };
     steps.into_iter().map(length).collect()
+}
+
+fn orders(artifacts: &[ArtifactRow]) -> Vec<Artifacts> {
+    let mut told = Artifacts::default();
+    let after = artifacts.iter().map(|artifact| {
+        told.add(&artifact.name);
+        told
+    });
+    std::iter::once(Artifacts::default()).chain(after).collect()
 }

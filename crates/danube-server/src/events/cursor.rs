@@ -9,7 +9,7 @@ use danube_core::id::JobId;
 use sha2::{Digest, Sha256};
 
 /// Characters of a cursor that is read.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 48 * 1024;
 
 /// What a reader has been told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_we_never_wrote_is_no_cursor() {
-        let long = format!("{}0", "job-1.2.feed.4.".to_owned() + &"0-".repeat(9000));
+        let long = format!("{}0", "job-1.2.feed.4.".to_owned() + &"0-".repeat(30_000));
         let bad = [
             "",
             "job-1",

@@ -12,7 +12,7 @@ use super::board::{Board, Facts};
 use super::cursor::{Cursor, Told};
 use super::event::{HEARTBEAT, event, json};
 use super::pieces;
-use super::told::{Next, Turn, after, next};
+use super::told::{Next, Turn, next};
 use crate::context::Ctx;
 use crate::model::Step;
 use crate::problem::Problem;
@@ -57,9 +57,6 @@ impl Reader {
             let facts = self.look().await?;
             if let Some(told) = self.tell(&facts).await? {
                 return Ok(Some(told));
-            }
-            if self.facts.is_none() {
-                continue;
             }
             self.facts = None;
             match self.wait().await {
@@ -113,9 +110,9 @@ impl Reader {
                     self.cursor.begin(step.number);
                     ("step", json(&step.clone().begun()))
                 }
-                Next::Artifact(artifact) => {
-                    self.cursor.artifacts = after(facts, self.cursor.artifacts, artifact);
-                    ("artifact", json(artifact))
+                Next::Artifact(place) => {
+                    self.cursor.artifacts = facts.orders[place + 1];
+                    ("artifact", json(&facts.artifacts[place]))
                 }
                 Next::End => {
                     self.cursor.ended = true;
@@ -123,7 +120,6 @@ impl Reader {
                 }
                 Next::Output { step, offset, over } => match self.output(facts, step, offset, over).await? {
                     Some(told) => told,
-                    None if self.facts.is_none() => return Ok(None),
                     None => continue,
                 },
             };

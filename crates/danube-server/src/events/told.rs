@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::board::Facts;
 use super::cursor::{Artifacts, Cursor, Told};
-use crate::model::{Artifact, Step};
+use crate::model::Step;
 
 /// What a reader is told next.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub(super) enum Next<'a> {
     Begin(&'a Step),
     /// There may be output of a step from this offset on. One that is over ends there if there is none.
     Output { step: &'a Step, offset: u64, over: bool },
-    /// An artifact is there.
-    Artifact(&'a Artifact),
+    /// The artifact at this place is there.
+    Artifact(usize),
     /// The job has ended, and everything was told.
     End,
     /// Nothing, before something changes.
@@ -45,8 +45,8 @@ pub(super) fn next<'a>(facts: &'a Facts, cursor: &Cursor, turn: &Turn) -> Next<'
     if let Some(step) = facts.steps.iter().find(|step| is_new(cursor, step.number)) {
         return Next::Begin(step);
     }
-    if let Some(artifact) = untold(facts, cursor.artifacts) {
-        return Next::Artifact(artifact);
+    if let Some(place) = untold(facts, cursor.artifacts) {
+        return Next::Artifact(place);
     }
     if facts.is_final {
         return Next::End;
@@ -80,25 +80,10 @@ fn running<'a>(facts: &'a Facts, cursor: &Cursor, turn: &Turn) -> Option<(&'a St
     waiting().find(|(step, _)| step.number > turn.last).or_else(|| waiting().next())
 }
 
-/// The first artifact that was not told. Should another order have been told, all are told again: none is missed.
-fn untold(facts: &Facts, told: Artifacts) -> Option<&Artifact> {
-    let all = &facts.artifacts;
-    if told.count > all.len() || (told.count < all.len() && names(&all[..told.count]) != told) {
-        return all.first();
-    }
-    all.get(told.count)
-}
-
-fn names(artifacts: &[Artifact]) -> Artifacts {
-    let mut names = Artifacts::default();
-    artifacts.iter().for_each(|artifact| names.add(&artifact.name));
-    names
-}
-
-/// What was told when `artifact` is told next.
-pub(super) fn after(facts: &Facts, told: Artifacts, artifact: &Artifact) -> Artifacts {
-    let begins_anew = facts.artifacts.first().is_some_and(|first| first.name == artifact.name);
-    let mut told = if begins_anew { Artifacts::default() } else { told };
-    told.add(&artifact.name);
-    told
+/// The first artifact that was not told, by its place. Should another order have been told, all are told again: none is
+/// missed.
+fn untold(facts: &Facts, told: Artifacts) -> Option<usize> {
+    let is_beginning = facts.orders.get(told.count) == Some(&told);
+    let next = if is_beginning { told.count } else { 0 };
+    (next < facts.artifacts.len()).then_some(next)
 }
