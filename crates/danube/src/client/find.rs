@@ -6,15 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::process::{Pid, geteuid, test_kill_process};
-use serde::Deserialize;
 use ureq::http::Uri;
 
 use crate::cli::client::Server;
 use crate::error::CliError;
+use crate::local::instance;
 use crate::place::Place;
 
-/// The file of a running `danube dev` in the data directory.
-pub const DEV: &str = "dev.json";
 /// A longer token is none.
 const LONGEST: u64 = 64 * 1024;
 /// What to do when there is no server.
@@ -28,20 +26,12 @@ pub struct Instance {
     token: String,
 }
 
-/// What `danube dev` leaves for its clients.
-#[derive(Deserialize)]
-struct Dev {
-    url: String,
-    token: String,
-    pid: i32,
-}
-
 impl Instance {
     /// Finds it by what was typed.
     pub fn find(server: &Server) -> Result<Self, CliError> {
         match &server.url {
             Some(url) => Self::named(url, server.token.as_deref()),
-            None => Self::running(&Place::find(server.data_dir.as_deref())?.dir().join(DEV)),
+            None => Self::running(&instance::path(Place::find(server.data_dir.as_deref())?.dir())),
         }
     }
 
@@ -58,7 +48,7 @@ impl Instance {
         only_ours(file, &opened)?;
         let mut text = String::new();
         let read = opened.by_ref().take(LONGEST).read_to_string(&mut text);
-        let dev = read.ok().and_then(|_| serde_json::from_str::<Dev>(&text).ok());
+        let dev = read.ok().and_then(|_| serde_json::from_str::<instance::Instance>(&text).ok());
         let Some(dev) = dev else {
             let error = CliError::config(format!("{} is not what `danube dev` writes", file.display()));
             return Err(error.hint("stop danube dev, remove the file, and start it again"));
@@ -95,8 +85,8 @@ fn only_ours(path: &Path, file: &File) -> Result<(), CliError> {
 }
 
 /// A process of another user is alive as well.
-fn lives(pid: i32) -> bool {
-    let pid = Pid::from_raw(pid).filter(|_| pid > 0);
+fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
@@ -151,7 +141,7 @@ mod tests {
 
     fn dev(mode: u32, text: &str) -> Result<Instance, String> {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join(DEV);
+        let file = instance::path(dir.path());
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         Instance::running(&file).map_err(|error| error.message().replace(dir.path().to_str().unwrap(), "DIR"))

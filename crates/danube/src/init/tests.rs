@@ -38,7 +38,9 @@ const CARGO: (&str, &str) = ("Cargo.toml", "[package]\nname = \"glob\"\n");
 
 #[test]
 fn the_whole_file() {
-    assert_snapshot!(plan(&[CARGO, ("Cargo.lock", "")], &["cargo"]).danubefile());
+    let python = [("pyproject.toml", "[project]\n"), ("src/a.py", ""), ("tests/test_a.py", "import unittest")];
+    let files = [&[CARGO, ("Cargo.lock", ""), ("Makefile", "test:\n")], &python[..]].concat();
+    assert_snapshot!(plan(&files, &["cargo", "python3", "make"]).danubefile());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A terminal for danube, and what stands on its screen in the end.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Command;
 
 use rustix::fs::{Mode, OFlags};
@@ -10,6 +10,11 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 /// Runs a command in a terminal of this width; gives its exit code and all that it wrote.
 pub fn run(command: &mut Command, columns: u16) -> (i32, String) {
+    run_typing(command, columns, "")
+}
+
+/// The same, and somebody has typed something already.
+pub fn run_typing(command: &mut Command, columns: u16, typed: &str) -> (i32, String) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&master).expect("granted");
     unlockpt(&master).expect("unlocked");
@@ -23,9 +28,11 @@ pub fn run(command: &mut Command, columns: u16) -> (i32, String) {
     // The command keeps its own copies of the handle as well: the end is seen only when none is left.
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     drop(slave);
+    let mut master = File::from(master);
+    master.write_all(typed.as_bytes()).expect("typed");
     let mut written = Vec::new();
     // The other side being closed is an error here, not an end.
-    let _ = File::from(master).read_to_end(&mut written);
+    let _ = master.read_to_end(&mut written);
     let code = child.wait().expect("its end").code().unwrap_or(-1);
     (code, String::from_utf8_lossy(&written).into_owned())
 }
