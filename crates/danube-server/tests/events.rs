@@ -220,6 +220,27 @@ async fn read_with_cuts(house: &House, job: &JobId, mut random: Random) -> (Hear
 }
 
 #[tokio::test]
+async fn a_step_whose_row_comes_late_is_told_too() {
+    let house = House::new().await;
+    let job = house.running("job-1").await;
+    let mut logs = vec![(2, house.step(&job, 2).await)];
+    let mut events = ask(&job).events(&house).await;
+    let mut told = vec![events.next().await.unwrap(), events.next().await.unwrap()];
+    logs.push((1, house.step(&job, 1).await));
+    told.push(events.next().await.unwrap());
+    for (number, mut log) in logs {
+        house.says(&job, &mut log, b"said\n");
+        house.end_step(&job, number, log).await;
+    }
+    house.finish(&job).await;
+    told.extend(events.all().await);
+    assert_eq!(story(&told)[..3], ["job running", "step 2 running", "step 1 running"]);
+    assert_eq!(Heard::all(&told).0, BTreeMap::from([(1, b"said\n".to_vec()), (2, b"said\n".to_vec())]));
+    let on = Heard::all(&ask(&job).header("Last-Event-ID", &told[1].id).events(&house).await.all().await);
+    assert_eq!(on, Heard::all(&told));
+}
+
+#[tokio::test]
 async fn a_character_that_comes_in_two_chunks_is_told_whole() {
     let house = House::new().await;
     let job = house.running("job-1").await;

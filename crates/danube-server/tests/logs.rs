@@ -173,3 +173,17 @@ async fn a_search_finds_what_a_search_by_lines_finds() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_search_looks_across_the_borders_of_what_it_reads_at_once() {
+    let house = House::new().await;
+    let mut output = b"......\n".repeat(150_000);
+    for (n, place) in (1..15).map(|n| (n, n * 64 * 1024 - 1 - n % 5)) {
+        output[place - 10..place + 16].fill(b'.');
+        output[place..place + 6].copy_from_slice(b"nEedle");
+        output[place + 10] = b'0' + (n % 10) as u8;
+    }
+    house.ended("job-1", &output).await;
+    let found = get(&house, "search?q=needle").await.json();
+    assert_eq!(found["matches"].as_array().unwrap().len(), 14);
+}
