@@ -147,6 +147,15 @@ async fn a_link_lets_a_browser_in_once() {
 }
 
 #[tokio::test]
+async fn who_came_in_stays_in_over_a_restart_and_a_link_does_not() {
+    let house = House::new().await;
+    let (cookie, link) = (log_in(&house).await, house.auth.issue_link());
+    let house = house.restart().await;
+    assert_eq!(Ask::nobody("GET", "/").header("Cookie", &cookie).answer(&house).await.status, 200);
+    assert_eq!(Ask::nobody("GET", &format!("/login?token={link}")).answer(&house).await.status, 401);
+}
+
+#[tokio::test]
 async fn the_database_alone_lets_nobody_in() {
     let house = House::new().await;
     let cookie = log_in(&house).await;

@@ -241,6 +241,31 @@ async fn a_step_whose_row_comes_late_is_told_too() {
 }
 
 #[tokio::test]
+async fn a_restart_of_the_master_is_only_a_cut() {
+    let house = House::new().await;
+    let mut random = Random(seed());
+    let (job, mut heard) = (house.running("job-1").await, Heard::default());
+    let (mut log, said) = (house.step(&job, 1).await, output(&mut random, 100_000));
+    house.says(&job, &mut log, &said[..60_000]);
+    log.commit().await.unwrap();
+    let mut events = ask(&job).events(&house).await;
+    let mut last = String::new();
+    for _ in 0..4 {
+        let event = events.next().await.unwrap();
+        heard.hear(&event);
+        last = event.id;
+    }
+    let house = house.restart().await;
+    let mut log = house.log_of_step(&job, 1, 1).await;
+    house.says(&job, &mut log, &said[60_000..]);
+    house.end_step(&job, 1, log).await;
+    house.finish(&job).await;
+    let rest = ask(&job).header("Last-Event-ID", &last).events(&house).await.all().await;
+    rest.iter().for_each(|event| heard.hear(event));
+    assert!(heard.0[&1] == said);
+}
+
+#[tokio::test]
 async fn a_character_that_comes_in_two_chunks_is_told_whole() {
     let house = House::new().await;
     let job = house.running("job-1").await;

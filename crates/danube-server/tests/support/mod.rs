@@ -71,7 +71,18 @@ impl Workshop for Workbench {
 
 impl House {
     pub async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same data directory under another master.
+    pub async fn restart(self) -> Self {
+        self.shutdown.cancel();
+        self.served.await.unwrap();
+        self.store.close().await;
+        Self::on(self.dir).await
+    }
+
+    async fn on(dir: TempDir) -> Self {
         let store = Store::open_with(dir.path(), Durability::Kill).await.unwrap();
         let logs = LogDir::new(store.dir().join(danube_store::LOGS));
         let artifacts = ArtifactDir::new(store.dir().join(danube_store::ARTIFACTS));
