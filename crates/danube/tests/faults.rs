@@ -26,6 +26,9 @@ print('the danubefile says', value.strip())
 step.run('echo five >> marks', name='added', image='com' + 'puted')
 step.run('sort marks | tee sorted', name='marks')
 artifacts.upload('sorted')
+step.run("echo '<testsuite><testcase name=\"a\"/><testcase name=\"b\"><failure/></testcase></testsuite>' > report.xml")
+reports.junit('report.xml')
+summary.markdown('# Done')
 "#;
 
 /// The image that [`BODY`] computes, so that its container is added while the job runs.
@@ -39,6 +42,7 @@ struct Whole {
     steps: BTreeMap<String, Step>,
     own_log: Vec<u8>,
     artifact: Option<Vec<u8>>,
+    reported: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -67,7 +71,9 @@ fn whole(project: &Project, ran: &Ran) -> Whole {
     };
     let steps = job["steps"].as_array().expect("steps").iter().map(step).collect();
     let artifact = fs::read(project.runs().pop().expect("a run").join("uploads/sorted")).ok();
-    Whole { steps, own_log: log(0), artifact }
+    let is_report = |event: &serde_json::Value| event["type"] == "tests" || event["type"] == "summary";
+    let reported = ran.events().into_iter().filter(is_report).collect();
+    Whole { steps, own_log: log(0), artifact, reported }
 }
 
 /// Goes on with the run to its end.
@@ -89,6 +95,7 @@ fn killed_at_each_point_the_job_goes_on_as_if_nothing_had_been() {
     let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
     assert_eq!(wanted.steps["marks"].log, b"five\nfour\none\nthree\ntwo\n");
     assert_eq!(wanted.artifact, Some(wanted.steps["marks"].log.clone()));
+    assert_eq!(wanted.reported.len(), 2);
     for failpoint in FAILPOINTS {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);
