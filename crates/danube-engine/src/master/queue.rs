@@ -1,5 +1,6 @@
 //! Who waits, who may start, and why the others may not: read from the rows, decided in `danube_core::queue`.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use danube_core::id::JobId;
@@ -24,9 +25,19 @@ impl Master {
     /// # Errors
     /// When the database cannot be read.
     pub async fn waiting(&self, job: &JobId) -> Result<Option<Waiting>, EngineError> {
+        Ok(self.all_waiting().await?.remove(job.as_str()))
+    }
+
+    /// Why the jobs that have not begun have not, by their ids.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn all_waiting(&self) -> Result<HashMap<String, Waiting>, EngineError> {
         let open = jobs::open(self.store().read()).await?;
-        let found = self.waits(&open).into_iter().enumerate().find(|(_, (row, _))| row.id == job.as_str());
-        Ok(found.map(|(at, (_, reason))| Waiting { position: at + 1, reason: self.in_words(reason) }))
+        let waiting = self.waits(&open).into_iter().enumerate().map(|(at, (row, reason))| {
+            (row.id.clone(), Waiting { position: at + 1, reason: self.in_words(reason) })
+        });
+        Ok(waiting.collect())
     }
 
     /// The jobs that may start now.

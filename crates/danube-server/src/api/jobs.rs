@@ -1,5 +1,7 @@
 //! Jobs: list, one, start, stop, again.
 
+use std::collections::HashMap;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -81,7 +83,8 @@ pub(crate) async fn get(State(ctx): State<Ctx>, InPath(id): InPath<String>) -> R
     let attempts = attempts::list(ctx.store().read(), &id).await?;
     let newest = attempts.last().map_or(0, |attempt| attempt.number);
     let steps = steps::list(ctx.store().read(), &attempt_id(&id, newest)).await?;
-    let job = Job::new(row, newest, ctx.master.waiting(&id).await?);
+    let waiting = if waits(&row) { ctx.master.waiting(&id).await? } else { None };
+    let job = Job::new(row, newest, waiting);
     let (steps, attempts) =
         (steps.into_iter().map(Into::into).collect(), attempts.into_iter().map(Into::into).collect());
     Ok(Json(JobDetail { job, steps, attempts }))
@@ -148,24 +151,26 @@ pub(crate) async fn row(ctx: &Ctx, id: &JobId) -> Result<JobRow, Problem> {
 /// A job as the API shows it, without its steps.
 pub(crate) async fn load(ctx: &Ctx, id: &JobId) -> Result<Job, Problem> {
     let row = row(ctx, id).await?;
-    dress(ctx, row).await
+    let waiting = if waits(&row) { ctx.master.waiting(id).await? } else { None };
+    Ok(Job::new(row, newest_attempt(ctx, id).await?, waiting))
 }
 
 /// Rows as the API shows them.
 pub(crate) async fn with_queue(ctx: &Ctx, rows: Vec<JobRow>) -> Result<Vec<Job>, Problem> {
+    let any = rows.iter().any(waits);
+    let mut waiting = if any { ctx.master.all_waiting().await? } else { HashMap::new() };
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
-        jobs.push(dress(ctx, row).await?);
+        let id: JobId = row.id.parse().map_err(Problem::internal)?;
+        let place = waiting.remove(id.as_str());
+        jobs.push(Job::new(row, newest_attempt(ctx, &id).await?, place));
     }
     Ok(jobs)
 }
 
-async fn dress(ctx: &Ctx, row: JobRow) -> Result<Job, Problem> {
-    let id: JobId = row.id.parse().map_err(Problem::internal)?;
-    let attempt = newest_attempt(ctx, &id).await?;
-    // Only what has not begun can wait.
-    let waiting = if row.status == JobStatus::Pending.as_str() { ctx.master.waiting(&id).await? } else { None };
-    Ok(Job::new(row, attempt, waiting))
+/// Only what has not begun can wait.
+fn waits(row: &JobRow) -> bool {
+    row.status == JobStatus::Pending.as_str()
 }
 
 /// The number of a job's newest attempt; 0 before there is one.
