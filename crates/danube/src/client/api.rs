@@ -162,6 +162,15 @@ impl Job {
         }
     }
 
+    /// How people name it in a command: by its id where the pipeline's name would need quotes.
+    pub fn handle(&self) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        match self.pipeline.chars().all(plain) && !self.pipeline.is_empty() {
+            true => format!("{}/{}", self.pipeline, self.number),
+            false => self.id.clone(),
+        }
+    }
+
     /// How long it has run, or ran.
     pub fn took_ms(&self, now_ms: i64) -> Option<u64> {
         let end = self.finished_ms.unwrap_or(now_ms);

@@ -71,7 +71,7 @@ fn targets<'a>(
         within.map(|(artifact, rest)| Ok((artifact, beneath(output, rest)?))).collect::<Result<_, CliError>>()?;
     if targets.is_empty() {
         let error = CliError::config(format!("the job uploaded nothing named {}", harmless(name)));
-        return Err(error.hint(format!("danube artifacts {} lists what there is", job.id)));
+        return Err(error.hint(format!("danube artifacts {} lists what there is", job.handle())));
     }
     Ok(targets)
 }

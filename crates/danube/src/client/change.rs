@@ -82,7 +82,7 @@ fn next_words(job: &Job) -> String {
         why => format!(" ({})", harmless(&why)),
     };
     let started = format!("{} is {}{why}", name(job), harmless(&job.status));
-    format!("{started}\n  danube logs -f {0}\n  danube cancel {0}\n", harmless(&job.id))
+    format!("{started}\n  danube logs -f {0}\n  danube cancel {0}\n", harmless(&job.handle()))
 }
 
 fn end_words(job: &Job) -> String {

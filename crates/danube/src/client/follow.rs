@@ -56,7 +56,7 @@ pub fn follow(http: &Http, job: &Job, shown: Shown) -> Result<Job, CliError> {
 }
 
 async fn look_on(http: &Http, job: &Job, mut shown: Shown) -> Result<Job, CliError> {
-    tokio::spawn(leave_on_interrupt(job.id.clone()));
+    tokio::spawn(leave_on_interrupt(job.handle()));
     let (sender, mut told) = mpsc::channel(WAITING);
     let (reader, id) = (http.clone(), job.id.clone());
     thread::spawn(move || read(&reader, &id, &sender));
@@ -85,10 +85,10 @@ async fn look_on(http: &Http, job: &Job, mut shown: Shown) -> Result<Job, CliErr
 }
 
 /// The job itself goes on.
-async fn leave_on_interrupt(id: String) {
+async fn leave_on_interrupt(job: String) {
     if tokio::signal::ctrl_c().await.is_ok() {
         let erase = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        let words = format!("{erase}the job goes on: danube logs -f {id} looks again, danube cancel {id} stops it\n");
+        let words = format!("{erase}the job goes on: danube logs -f {job} looks again, danube cancel {job} stops it\n");
         // Nobody may be listening. Nothing is left to be written: what was shown stands there already.
         let _ = io::stderr().write_all(words.as_bytes());
         std::process::exit(i32::from(ExitClass::Cancelled.code()));

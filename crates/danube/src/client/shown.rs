@@ -105,7 +105,7 @@ impl Screen {
             self.summary.last_lines = last_lines(http, &job.id, step.number).unwrap_or_default();
         }
         if !self.summary.artifacts.is_empty() {
-            self.summary.artifacts_place = Some(format!("to download them: danube artifacts {} -o DIR", job.id));
+            self.summary.artifacts_place = Some(format!("to download them: danube artifacts {} -o DIR", job.handle()));
         }
         let took = job.took_ms(now_ms()).unwrap_or(0);
         self.terminal.finished(&self.summary, &job.verdict(), took)

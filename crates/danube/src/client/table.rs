@@ -37,9 +37,14 @@ impl Cell {
     }
 }
 
-/// Lays out a table with a line of headings.
+/// Lays out a table with a line of headings. A column without anything in it is left out.
 pub fn table(headings: &[&str], rows: Vec<Vec<Cell>>, paint: Paint) -> String {
-    layout(headings, rows, paint, columns())
+    let filled = |at: usize| rows.iter().any(|row| !row[at].text.is_empty());
+    let kept: Vec<bool> = (0..headings.len()).map(filled).collect();
+    let headings: Vec<&str> = headings.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(head, _)| *head).collect();
+    let keep = |row: Vec<Cell>| row.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(cell, _)| cell).collect();
+    let rows = rows.into_iter().map(keep).collect();
+    layout(&headings, rows, paint, columns())
 }
 
 fn layout(headings: &[&str], rows: Vec<Vec<Cell>>, paint: Paint, columns: Option<usize>) -> String {
