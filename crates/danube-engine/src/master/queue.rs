@@ -34,10 +34,9 @@ impl Master {
     /// When the database cannot be read.
     pub async fn all_waiting(&self) -> Result<HashMap<String, Waiting>, EngineError> {
         let open = jobs::open(self.store().read()).await?;
-        let waiting = self.waits(&open).into_iter().enumerate().map(|(at, (row, reason))| {
-            (row.id.clone(), Waiting { position: at + 1, reason: self.in_words(reason) })
-        });
-        Ok(waiting.collect())
+        let place = |at, reason| Waiting { position: at + 1, reason: self.in_words(reason) };
+        let waits = self.waits(&open).into_iter().enumerate();
+        Ok(waits.map(|(at, (row, reason))| (row.id.clone(), place(at, reason))).collect())
     }
 
     /// The jobs that may start now.
