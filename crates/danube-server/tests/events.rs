@@ -420,7 +420,8 @@ async fn a_shutdown_ends_streams_and_downloads_properly_or_cuts_them() {
 async fn a_download_that_nobody_takes_is_cut_by_the_shutdown() {
     let house = House::new().await;
     house.ended("job-1", &vec![b'x'; 30_000_000]).await;
-    let taken = Ask::get("/api/v1/jobs/job-1/steps/1/raw").send(&house).await;
+    let mut taken = Ask::get("/api/v1/jobs/job-1/steps/1/raw").send(&house).await;
+    assert!(!taken.fill_buf().await.unwrap().is_empty(), "it has begun");
     house.shutdown.cancel();
     house.served.await.unwrap();
     drop(taken);
