@@ -10,7 +10,7 @@ pub mod job;
 pub mod machine;
 #[cfg(feature = "mask")]
 pub mod mask;
-pub mod report;
 pub mod queue;
+pub mod report;
 pub mod runtime;
 pub mod step;

@@ -206,7 +206,8 @@ impl Found {
 
     /// The words of its attributes.
     fn say(&mut self, part: &Element) {
-        let words = part.attribute("message").filter(|words| !words.trim().is_empty()).or_else(|| part.attribute("type"));
+        let words =
+            part.attribute("message").filter(|words| !words.trim().is_empty()).or_else(|| part.attribute("type"));
         let Some(words) = words.and_then(|words| Short::of(words, LONGEST_MESSAGE).some()) else { return };
         if self.message.is_none() {
             self.message = Some(words);
