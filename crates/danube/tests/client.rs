@@ -153,6 +153,7 @@ fn a_running_job_is_followed_over_cuts() {
 fn ctrl_c_leaves_the_job_running() {
     let project = Project::pipeline("step.run('echo begun; sleep 1000', name='endless')\n");
     let dev = Dev::start(&project, &[]);
+    dev.until("latest", |job| job["status"] == "running");
     let mut looking = danube(&project, &["logs", "-f"]).spawn().expect("danube starts");
     let mut lines = BufReader::new(looking.stdout.take().expect("piped")).lines();
     assert!(lines.any(|line| line.expect("read").contains("begun")));

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufReader, IsTerminal, Write};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use danube_core::job::ExitClass;
 use tokio::sync::mpsc;
@@ -20,6 +20,10 @@ use crate::error::CliError;
 const WAITING: usize = 64;
 /// Waits between attempts to connect that got nothing. After the last one it is given up.
 const PAUSES_MS: [u64; 9] = [0, 100, 300, 1000, 2000, 4000, 8000, 8000, 8000];
+/// After so many of them the user is told.
+const WORTH_A_WORD: usize = 2;
+/// A connection that lasted so long was a good one, even if nothing came.
+const OLD: Duration = Duration::from_secs(10);
 /// How often what takes long is shown anew.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -58,8 +62,8 @@ pub fn follow(http: &Http, job: &Job, shown: Shown) -> Result<Job, CliError> {
 async fn look_on(http: &Http, job: &Job, mut shown: Shown) -> Result<Job, CliError> {
     tokio::spawn(leave_on_interrupt(job.handle()));
     let (sender, mut told) = mpsc::channel(WAITING);
-    let (reader, id) = (http.clone(), job.id.clone());
-    thread::spawn(move || read(&reader, &id, &sender));
+    let reader = Reader { http: http.clone(), id: job.id.clone(), told: sender, after: String::new(), fails: 0 };
+    thread::spawn(move || reader.read());
     let mut ticks = tokio::time::interval(TICK);
     let mut looks = true;
     loop {
@@ -107,44 +111,58 @@ fn parsed<T: serde::de::DeserializeOwned>(http: &Http, event: &Event) -> Result<
 }
 
 /// Reads until the end of the job, over as many connections as that takes.
-fn read(http: &Http, id: &str, told: &mpsc::Sender<Told>) {
-    let (mut after, mut fails) = (String::new(), 0);
-    loop {
-        let before = after.clone();
-        let error = match connection(http, id, &mut after, told) {
-            Ok(()) => return,
-            Err(error) => error,
-        };
-        fails = if after == before { fails + 1 } else { 0 };
-        let Some(pause) = PAUSES_MS.get(fails).filter(|_| error.may_pass()) else {
-            let _ = told.blocking_send(Told::Failed(error));
-            return;
-        };
-        if fails == 2 && told.blocking_send(Told::Broke(error.to_string())).is_err() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(*pause));
-    }
+struct Reader {
+    http: Http,
+    id: String,
+    told: mpsc::Sender<Told>,
+    /// The last event that came whole.
+    after: String,
+    /// Connections in a row that brought nothing.
+    fails: usize,
 }
 
-/// One connection. `Ok` when the end was told, or nobody listens any more.
-fn connection(http: &Http, id: &str, after: &mut String, told: &mpsc::Sender<Told>) -> Result<(), CallError> {
-    let wanted = Wanted { after: after.as_str(), ..Wanted::default() };
-    let answer = http.open(&format!("jobs/{}/events", part(id)), &wanted)?;
-    let mut events = Events::new(BufReader::new(answer.into_body().into_reader()));
-    loop {
-        let event = events.next().map_err(|error| CallError::broke_off(http.url(), &error))?;
-        let Some(event) = event else {
-            let ended = io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended before the job did");
-            return Err(CallError::broke_off(http.url(), &ended));
+impl Reader {
+    fn read(mut self) {
+        while let Err(error) = self.connection() {
+            let pause = PAUSES_MS.get(self.fails).filter(|_| error.may_pass());
+            let told = match pause {
+                None => Some(Told::Failed(error)),
+                Some(_) if self.fails == WORTH_A_WORD => Some(Told::Broke(error.to_string())),
+                Some(_) => None,
+            };
+            let heard = told.is_none_or(|told| self.told.blocking_send(told).is_ok());
+            let (Some(pause), true) = (pause, heard) else { return };
+            thread::sleep(Duration::from_millis(*pause));
+        }
+    }
+
+    /// One connection. `Ok` when the end was told, or nobody listens any more.
+    fn connection(&mut self) -> Result<(), CallError> {
+        self.fails += 1;
+        let wanted = Wanted { after: &self.after, ..Wanted::default() };
+        let answer = self.http.open(&format!("jobs/{}/events", part(&self.id)), &wanted)?;
+        let opened = Instant::now();
+        let mut events = Events::new(BufReader::new(answer.into_body().into_reader()));
+        let broke = loop {
+            let event = match events.next() {
+                Ok(Some(event)) => event,
+                Ok(None) => break io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended before the job did"),
+                Err(error) => break error,
+            };
+            self.fails = 0;
+            if !event.id.is_empty() {
+                event.id.clone_into(&mut self.after);
+            }
+            let is_end = event.name == "end";
+            if self.told.blocking_send(Told::Event(event)).is_err() || is_end {
+                return Ok(());
+            }
         };
-        if !event.id.is_empty() {
-            event.id.clone_into(after);
+        // A job may say nothing for long, and something on the way may cut what is old.
+        if opened.elapsed() > OLD {
+            self.fails = 0;
         }
-        let is_end = event.name == "end";
-        if told.blocking_send(Told::Event(event)).is_err() || is_end {
-            return Ok(());
-        }
+        Err(CallError::broke_off(self.http.url(), &broke))
     }
 }
 
