@@ -31,7 +31,7 @@ impl Keys {
         if before.is_some() {
             // A read of the terminal cannot be interrupted: the thread ends with the process.
             std::thread::spawn(move || {
-                for key in io::stdin().bytes().map_while(Result::ok).filter_map(key) {
+                for key in io::stdin().lock().bytes().map_while(Result::ok).filter_map(key) {
                     if sender.send(key).is_err() {
                         return;
                     }
