@@ -19,6 +19,9 @@ step.parallel(
 step.run('echo four >> marks', name='added', image='com' + 'puted')
 step.run('sort marks | tee sorted', name='marks')
 artifacts.upload('sorted')
+step.run("echo '<testsuite><testcase name=\"a\"/></testsuite>' > report.xml")
+reports.junit('report.xml')
+summary.markdown('# Done')
 "#;
 /// The image that [`BODY`] computes.
 const COMPUTED: [&str; 2] = ["--image", "computed=host"];
@@ -51,7 +54,8 @@ fn the_checkout_runs_and_a_changed_file_is_in_the_next_job() {
     let raw = |job: &Value| dev.get(&format!("/jobs/{}/steps/1/raw", id(job)));
     assert_eq!((raw(&first), raw(&second)), ("first\n".into(), "second\n".into()));
     assert_eq!(dev.jobs().len(), 2);
-    dev.stop().expect(0);
+    let ran = dev.stop().expect(0).says("http://127.0.0.1:").says("/login?token=").says("success in");
+    assert!(ran.stdout.contains("│ first"), "its log is shown: {}", ran.stdout);
     assert!(!project.data().join("dev.json").exists(), "nobody is sent to a master that is gone");
 }
 
@@ -159,8 +163,8 @@ fn killed_at_each_point_the_next_start_goes_on_as_if_nothing_had_been() {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);
         let mut command = Dev::command(&project, &COMPUTED);
-        let killed = Ran::of(command.env("DANUBE_FAILPOINT", failpoint).output().expect("danube starts"));
-        assert_eq!(killed.code, -1, "{failpoint} was not passed\n{}\n{}", killed.stdout, killed.stderr);
+        command.env("DANUBE_FAILPOINT", failpoint);
+        Dev::dies(command).unwrap_or_else(|| panic!("{failpoint} was not passed"));
         let dev = Dev::start(&project, &[&COMPUTED[..], &["--no-run"]].concat());
         let jobs = dev.jobs();
         assert_eq!(jobs.len(), 1, "{failpoint}: one job");

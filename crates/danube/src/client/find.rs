@@ -27,6 +27,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// One that this process itself is.
+    pub fn own(url: String, token: String) -> Self {
+        Self { url, token }
+    }
+
     /// Finds it by what was typed.
     pub fn find(server: &Server) -> Result<Self, CliError> {
         match &server.url {

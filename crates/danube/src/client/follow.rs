@@ -53,14 +53,17 @@ enum Told {
 pub fn follow(http: &Http, job: &Job, shown: Shown) -> Result<Job, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(CliError::infra)?;
-    let ended = runtime.block_on(look_on(http, job, shown));
+    let ended = runtime.block_on(async {
+        tokio::spawn(leave_on_interrupt(job.handle()));
+        look_on(http, job, shown).await
+    });
     // The thread may still wait for the server.
     runtime.shutdown_background();
     ended
 }
 
-async fn look_on(http: &Http, job: &Job, mut shown: Shown) -> Result<Job, CliError> {
-    tokio::spawn(leave_on_interrupt(job.handle()));
+/// The same for whoever has a runtime, and an own mind about Ctrl-C.
+pub async fn look_on(http: &Http, job: &Job, mut shown: Shown) -> Result<Job, CliError> {
     let (sender, mut told) = mpsc::channel(WAITING);
     let reader = Reader { http: http.clone(), id: job.id.clone(), told: sender, after: String::new(), fails: 0 };
     thread::spawn(move || reader.read());

@@ -42,6 +42,15 @@ pub fn main(command: &Client) -> Result<ExitCode, CliError> {
     }
 }
 
+/// Shows a job of the server that this process itself is, as `danube logs -f` shows any, until the job ends.
+pub async fn watch(url: String, token: String, job: String) -> Result<(), CliError> {
+    let http = http::Http::new(find::Instance::own(url, token));
+    let asked = http.clone();
+    let found = tokio::task::spawn_blocking(move || reference::job(&asked, &job)).await.map_err(CliError::infra)??;
+    let screen = shown::Screen::new(text::paint());
+    follow::look_on(&http, &found, follow::Shown::Screen(Box::new(screen))).await.map(drop)
+}
+
 fn completions(arguments: &CompletionsArgs) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "danube", &mut script);

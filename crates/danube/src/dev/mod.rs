@@ -14,9 +14,11 @@ use danube_engine::master::{Stop, Submission};
 use danube_sandbox::find_python;
 use danube_store::pipelines::PipelineRow;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::checkout::{self, Which};
 use crate::cli::DevArgs;
+use crate::client;
 use crate::error::CliError;
 use crate::local::instance::{self, Announced};
 use crate::local::{self, Local, Settings, port};
@@ -119,15 +121,17 @@ fn welcome(arguments: &DevArgs, local: &Local) {
 async fn session(arguments: &DevArgs, local: &mut Local, pipeline: &str) -> Result<(), CliError> {
     let mut stops = Stops::listen().map_err(CliError::infra)?;
     let mut keys = Keys::read();
+    let mut shown = JoinSet::new();
     if !arguments.no_run {
-        submit(arguments, local, pipeline).await?;
+        submit(arguments, local, pipeline, &mut shown).await;
     }
     loop {
         tokio::select! {
             () = stops.next() => break,
             ended = local.ended() => return ended,
+            Some(seen) = shown.join_next() => seen_to_its_end(&keys, seen),
             key = keys.next() => match key {
-                Key::Run => submit(arguments, local, pipeline).await?,
+                Key::Run => submit(arguments, local, pipeline, &mut shown).await,
                 Key::Link => say(&format!("  open {}   once, within 10 minutes", local.link())),
                 Key::Quit => break,
             },
@@ -135,14 +139,20 @@ async fn session(arguments: &DevArgs, local: &mut Local, pipeline: &str) -> Resu
     }
     say("stopping: running jobs are cancelled and may clean up; Ctrl-C once more kills them");
     local.stop(Stop::Cancel);
-    tokio::select! {
-        ended = local.ended() => return ended,
-        () = stops.next() => local.stop(Stop::Kill),
-    }
-    local.ended().await
+    let ended = tokio::select! {
+        ended = local.ended() => ended,
+        () = stops.next() => {
+            local.stop(Stop::Kill);
+            local.ended().await
+        }
+    };
+    // How they ended is durable: it is shown at once, or nobody is there to see it.
+    while shown.join_next().await.is_some() {}
+    ended
 }
 
-async fn submit(arguments: &DevArgs, local: &Local, pipeline: &str) -> Result<(), CliError> {
+/// Runs the checkout as it stands now, and shows it beside what is shown already.
+async fn submit(arguments: &DevArgs, local: &Local, pipeline: &str, shown: &mut JoinSet<Result<(), CliError>>) {
     let submission = Submission {
         pipeline: pipeline.to_owned(),
         params: arguments.params.clone(),
@@ -151,11 +161,21 @@ async fn submit(arguments: &DevArgs, local: &Local, pipeline: &str) -> Result<()
         ..Submission::default()
     };
     match local.master.submit(submission).await {
-        Ok(job) => say(&format!("job {} of {pipeline}: {}", job.number, job.id)),
+        Ok(job) => {
+            shown.spawn(client::watch(local.url.clone(), local.token.clone(), job.id.to_string()));
+        }
         // Whoever edits a danubefile makes mistakes: the next try is a key away.
         Err(error) => say(&format!("error: {error}")),
     }
-    Ok(())
+}
+
+fn seen_to_its_end(keys: &Keys, seen: Result<Result<(), CliError>, tokio::task::JoinError>) {
+    match seen {
+        Ok(Err(error)) => drop(error.report()),
+        Err(died) => say(&format!("error: {died}")),
+        Ok(Ok(())) if keys.are_read() => say("\nr run again · l link to log in · q stop"),
+        Ok(Ok(())) => {}
+    }
 }
 
 /// Ctrl-C and what else asks a program to stop.

@@ -14,7 +14,8 @@ const HUNG: Duration = Duration::from_secs(120);
 
 /// A running master.
 pub struct Dev {
-    child: Child,
+    /// None when it was waited for.
+    child: Option<Child>,
     port: u16,
     token: String,
 }
@@ -50,7 +51,18 @@ impl Dev {
         };
         let url = found["url"].as_str().expect("a url");
         let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-        Self { child, port, token: found["token"].as_str().expect("a token").to_owned() }
+        Self { child: Some(child), port, token: found["token"].as_str().expect("a token").to_owned() }
+    }
+
+    /// Starts one that is to kill itself. None when it does not.
+    pub fn dies(mut command: Command) -> Option<()> {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("danube starts");
+        let died = wait(|| child.try_wait().expect("it is a child of ours"));
+        if died.is_none() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        died.filter(|status| status.code().is_none()).map(drop)
     }
 
     /// Where it is spoken to.
@@ -113,22 +125,33 @@ impl Dev {
         self.until(job, |job| job["finished_ms"].is_i64())
     }
 
-    /// Kills it as a power cut of the process would.
-    pub fn kill(mut self) {
-        self.child.kill().expect("it is a child of ours");
-        self.child.wait().expect("its end");
+    /// Kills it as `kill -9` does.
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Waits for its end.
-    pub fn wait(self) -> Ran {
-        Ran::of(self.child.wait_with_output().expect("its end"))
+    pub fn wait(mut self) -> Ran {
+        let child = self.child.take().expect("it is waited for once");
+        Ran::of(child.wait_with_output().expect("its end"))
     }
 
     /// Ctrl-C, and its end.
     pub fn stop(self) -> Ran {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let child = self.child.as_ref().expect("it is waited for once");
+        let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
         self.wait()
+    }
+}
+
+impl Drop for Dev {
+    /// A test that failed leaves none.
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
