@@ -279,13 +279,13 @@ fn what_is_hostile_or_broken_is_refused_in_words_and_leaves_nothing() {
 
 #[test]
 fn secrets_are_nowhere_in_reports_and_summaries() {
-    let project = Project::pipeline(&format!(
+    let project = Project::pipeline(
         "step.run('true')
 token = secrets.get('TOKEN')
 text = token.replace('-', '&#45;')
 xml = '<testsuite name=\"S\"><testcase classname=\"S\" name=\"S\"><failure message=\"S\">S</failure><system-out>PADS</system-out></testcase></testsuite>'
 for n in range(65_490, 65_540, 7):
-    (ctx.workspace / f'{{n}}.xml').write_text(xml.replace('PAD', 'x' * n).replace('S', text))
+    (ctx.workspace / f'{n}.xml').write_text(xml.replace('PAD', 'x' * n).replace('S', text))
 reports.junit('*.xml', name='of ' + token)
 summary.markdown('the token is ' + token)
 summary.markdown('x' * 300_000 + token)
@@ -294,8 +294,8 @@ for call in (lambda: reports.junit(token), lambda: reports.junit('broken')):
     try:
         call()
     except DanubeError as error:
-        print(error)"
-    ));
+        print(error)",
+    );
     for arguments in [&[][..], &["--json"]] {
         let ran = with_secret(&project, arguments).expect(0).never_says(SECRET).never_says("correct-horse");
         ran.says("of ***").says("the token is ***");

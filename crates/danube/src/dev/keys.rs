@@ -31,9 +31,6 @@ impl Keys {
         if before.is_some() {
             // A read of the terminal cannot be interrupted: the thread ends with the process.
             std::thread::spawn(move || {
-                let mut byte = [0];
-                while io::stdin().read(&mut byte).is_ok_and(|read| read == 1) {
-                    if key(byte[0]).is_some_and(|key| sender.send(key).is_err()) {
                 for key in io::stdin().lock().bytes().map_while(Result::ok).filter_map(key) {
                     if sender.send(key).is_err() {
                         return;
