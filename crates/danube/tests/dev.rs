@@ -138,6 +138,15 @@ fn a_commit_is_run_again_with_the_same_files_and_loose_changes_are_not() {
     dev.stop().expect(0);
 }
 
+/// Whatever its disk does, Ctrl-C stops it.
+#[test]
+fn a_master_whose_data_vanished_can_be_stopped() {
+    let project = Project::pipeline("step.run('true', name='ok')\n");
+    let dev = Dev::start(&project, &["--no-run"]);
+    std::fs::remove_dir_all(project.data().join("master")).expect("removed");
+    dev.stop();
+}
+
 #[test]
 fn a_second_one_is_told_where_the_first_is() {
     let project = Project::pipeline("step.run('true', name='ok')\n");

@@ -69,8 +69,9 @@ where
         loop {
             let looked = self.look().await;
             self.note(&looked);
-            if self.is_draining() && self.lines.is_empty() && looked.is_ok() {
-                return Ok(());
+            if self.is_draining() && self.lines.is_empty() {
+                // What waits and cannot be written to stays for the next master.
+                return looked;
             }
             tokio::select! {
                 Some(wake) = self.woken.recv() => self.woken(wake),

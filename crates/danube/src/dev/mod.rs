@@ -7,6 +7,7 @@ mod keys;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use danube_core::job::ExitClass;
 use danube_core::queue::Limits;
@@ -15,6 +16,7 @@ use danube_sandbox::find_python;
 use danube_store::pipelines::PipelineRow;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::checkout::{self, Which};
 use crate::cli::DevArgs;
@@ -25,6 +27,8 @@ use crate::local::{self, Local, Settings, port};
 use crate::place::Place;
 use keys::{Key, Keys};
 
+/// How long is waited for what should take no time.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What a checkout is run by unless it says otherwise.
 const DANUBEFILE: &str = "danubefile.py";
 
@@ -143,12 +147,18 @@ async fn session(arguments: &DevArgs, local: &mut Local, pipeline: &str) -> Resu
         ended = local.ended() => ended,
         () = stops.next() => {
             local.stop(Stop::Kill);
-            local.ended().await
+            timeout(PATIENCE, local.ended()).await.unwrap_or_else(|_| Err(given_up()))
         }
     };
-    // How they ended is durable: it is shown at once, or nobody is there to see it.
-    while shown.join_next().await.is_some() {}
+    // How they ended is durable: it is shown at once, or not at all.
+    let rest = async { while shown.join_next().await.is_some() {} };
+    let _ = timeout(PATIENCE, rest).await;
     ended
+}
+
+fn given_up() -> CliError {
+    CliError::infra("some jobs did not end: they are left running")
+        .hint("the next `danube dev` takes them up; without one they end by themselves within an hour")
 }
 
 /// Runs the checkout as it stands now, and shows it beside what is shown already.
