@@ -139,12 +139,23 @@ pub fn remove(dir: &Path) -> io::Result<()> {
             remove(&entry.path())?;
         }
     }
+    give_back(dir);
     fs::remove_dir(dir)?;
     if let Some(parent) = dir.parent().filter(|parent| parent.ends_with(OWN)) {
         // Other groups may be in it.
         let _ = fs::remove_dir(parent);
     }
     Ok(())
+}
+
+/// Gives back the cached pages of files that were charged to it. A removed cgroup lives on in the kernel as long as it
+/// has one, and some hundred of them make every job's start twice as slow.
+fn give_back(dir: &Path) {
+    // Only version 1's memory hierarchy has it, and it is refused while a process is left; then removal is, too.
+    let empty = dir.join("memory.force_empty");
+    if empty.exists() {
+        let _ = fs::write(empty, "0");
+    }
 }
 
 #[cfg(test)]
