@@ -139,14 +139,14 @@ pub(crate) struct Artifact {
 }
 
 impl Job {
-    /// `attempt` is the number of the newest one.
-    pub(crate) fn new(row: JobRow, attempt: u32, waiting: Option<InQueue>) -> Self {
+    /// From its row, and its place if it waits.
+    pub(crate) fn new(row: JobRow, waiting: Option<InQueue>) -> Self {
         Self {
             reason: row.reason_kind.zip(row.reason_message).map(|(kind, message)| Reason::new(kind, message)),
             params: serde_json::from_str(&row.params).unwrap_or_default(),
             waiting: waiting.map(|InQueue { position, reason }| Waiting { position, reason }),
             cancel_requested: row.cancel_ms.is_some(),
-            attempt,
+            attempt: row.attempt,
             id: row.id,
             pipeline: row.pipeline,
             number: row.number,

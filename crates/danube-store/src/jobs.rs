@@ -2,7 +2,7 @@
 
 use danube_core::id::JobId;
 use danube_core::job::{FailureReason, JobStatus};
-use sqlx::SqliteExecutor;
+use sqlx::{SqliteExecutor, SqlitePool};
 
 use crate::{StoreError, Tx};
 
@@ -87,6 +87,8 @@ pub struct JobRow {
     pub cancel_ms: Option<i64>,
     /// Of the jobs with the same one, one runs at a time.
     pub concurrency: Option<String>,
+    /// The newest attempt; 0 before there is one.
+    pub attempt: u32,
 }
 
 /// A job that is not over, as far as the queue is concerned.
@@ -221,31 +223,73 @@ pub async fn request_cancel(tx: &mut Tx, id: &JobId, at_ms: i64) -> Result<bool,
 }
 
 /// The newest jobs that fit, newest first. Ids sort by time.
-pub async fn page(db: impl SqliteExecutor<'_>, filter: &Filter, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-    let status = filter.status.map(JobStatus::as_str);
-    let before = filter.before.as_ref().map(JobId::as_str);
-    // One statement for each set of filters: with `? IS NULL OR …` no index would be used.
-    let rows = match (&filter.pipeline, status) {
-        (None, None) => page_of_all(db, before, limit).await?,
-        (Some(pipeline), None) => page_of_pipeline(db, pipeline, before, limit).await?,
-        (None, Some(status)) => page_of_status(db, status, before, limit).await?,
-        (Some(pipeline), Some(status)) => page_of_both(db, pipeline, status, before, limit).await?,
+pub async fn page(db: &SqlitePool, filter: &Filter, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+    let ids = ids(db, filter, limit).await?;
+    rows(db, ids).await
+}
+
+/// Sorts after every id: those have letters, digits and `-` only.
+const AFTER_ALL: &str = "~";
+
+/// One statement for each set of filters: with `? IS NULL OR …` no index would be used.
+async fn ids(db: &SqlitePool, filter: &Filter, limit: u32) -> Result<Vec<String>, StoreError> {
+    let (pipeline, status) = (filter.pipeline.as_deref(), filter.status.map(JobStatus::as_str));
+    let before = filter.before.as_ref().map_or(AFTER_ALL, JobId::as_str);
+    let ids = match (pipeline, status) {
+        (None, None) => {
+            let all = sqlx::query_scalar!("SELECT id FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit);
+            all.fetch_all(db).await?
+        }
+        (Some(pipeline), None) => {
+            let of_pipeline = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE pipeline = ? AND id < ? ORDER BY id DESC LIMIT ?",
+                pipeline,
+                before,
+                limit
+            );
+            of_pipeline.fetch_all(db).await?
+        }
+        (None, Some(status)) => {
+            let with_status = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE status = ? AND id < ? ORDER BY id DESC LIMIT ?",
+                status,
+                before,
+                limit
+            );
+            with_status.fetch_all(db).await?
+        }
+        (Some(pipeline), Some(status)) => {
+            let both = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE pipeline = ? AND status = ? AND id < ? ORDER BY id DESC LIMIT ?",
+                pipeline,
+                status,
+                before,
+                limit
+            );
+            both.fetch_all(db).await?
+        }
     };
-    Ok(rows)
+    Ok(ids)
 }
 
 /// One job.
 pub async fn get(db: impl SqliteExecutor<'_>, id: &JobId) -> Result<Option<JobRow>, StoreError> {
-    let id = id.as_str();
-    let row = sqlx::query_as!(
+    Ok(rows(db, vec![id.to_string()]).await?.pop())
+}
+
+/// Those of these jobs that there are, newest first.
+async fn rows(db: impl SqliteExecutor<'_>, ids: Vec<String>) -> Result<Vec<JobRow>, StoreError> {
+    let ids = serde_json::Value::from(ids).to_string();
+    let rows = sqlx::query_as!(
         JobRow,
         r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
                   trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
-           FROM jobs WHERE id = ?"#,
-        id
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency,
+                  coalesce((SELECT max(number) FROM attempts WHERE job = jobs.id), 0) AS "attempt!: u32"
+           FROM jobs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC"#,
+        ids
     );
-    Ok(row.fetch_optional(db).await?)
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// The ids of the jobs that have not ended, oldest first: what a start has to take up again.
@@ -261,85 +305,6 @@ pub async fn open(db: impl SqliteExecutor<'_>) -> Result<Vec<OpenRow>, StoreErro
         r#"SELECT id, pipeline, concurrency, status = 'pending' AS "waits!: bool",
                   cancel_ms IS NOT NULL AS "cancelled!: bool"
            FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id"#
-    );
-    Ok(rows.fetch_all(db).await?)
-}
-
-/// Sorts after every id: those have letters, digits and `-` only.
-const AFTER_ALL: &str = "~";
-
-async fn page_of_all(db: impl SqliteExecutor<'_>, before: Option<&str>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-    let before = before.unwrap_or(AFTER_ALL);
-    let rows = sqlx::query_as!(
-        JobRow,
-        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
-                  trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
-           FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?"#,
-        before,
-        limit
-    );
-    Ok(rows.fetch_all(db).await?)
-}
-
-async fn page_of_pipeline(
-    db: impl SqliteExecutor<'_>,
-    pipeline: &str,
-    before: Option<&str>,
-    limit: u32,
-) -> Result<Vec<JobRow>, StoreError> {
-    let before = before.unwrap_or(AFTER_ALL);
-    let rows = sqlx::query_as!(
-        JobRow,
-        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
-                  trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
-           FROM jobs WHERE pipeline = ? AND id < ? ORDER BY id DESC LIMIT ?"#,
-        pipeline,
-        before,
-        limit
-    );
-    Ok(rows.fetch_all(db).await?)
-}
-
-async fn page_of_status(
-    db: impl SqliteExecutor<'_>,
-    status: &str,
-    before: Option<&str>,
-    limit: u32,
-) -> Result<Vec<JobRow>, StoreError> {
-    let before = before.unwrap_or(AFTER_ALL);
-    let rows = sqlx::query_as!(
-        JobRow,
-        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
-                  trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
-           FROM jobs WHERE status = ? AND id < ? ORDER BY id DESC LIMIT ?"#,
-        status,
-        before,
-        limit
-    );
-    Ok(rows.fetch_all(db).await?)
-}
-
-async fn page_of_both(
-    db: impl SqliteExecutor<'_>,
-    pipeline: &str,
-    status: &str,
-    before: Option<&str>,
-    limit: u32,
-) -> Result<Vec<JobRow>, StoreError> {
-    let before = before.unwrap_or(AFTER_ALL);
-    let rows = sqlx::query_as!(
-        JobRow,
-        r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
-                  trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency
-           FROM jobs WHERE pipeline = ? AND status = ? AND id < ? ORDER BY id DESC LIMIT ?"#,
-        pipeline,
-        status,
-        before,
-        limit
     );
     Ok(rows.fetch_all(db).await?)
 }

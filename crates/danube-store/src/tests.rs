@@ -100,6 +100,50 @@ async fn a_job_is_kept_from_its_making_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_page_of_jobs_has_the_newest_that_fit_with_their_newest_attempt() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    for n in 1..=8 {
+        let pipeline = if n % 2 == 0 { "site" } else { "docs" };
+        let job = jobs::NewJob { pipeline: pipeline.into(), ..new_job(n) };
+        store.write(|tx| Box::pin(async move { jobs::insert(tx, &job).await })).await.unwrap();
+    }
+    insert_attempt(&store, 6).await;
+    let run = store.write(|tx| Box::pin(async move { jobs::advance(tx, &job_id(6), JobStatus::Running, 1).await }));
+    assert!(run.await.unwrap());
+    let page = async |pipeline: Option<&str>, status: Option<JobStatus>, before: Option<usize>| -> Vec<String> {
+        let (pipeline, before) = (pipeline.map(str::to_owned), before.map(job_id));
+        let rows = jobs::page(store.read(), &jobs::Filter { pipeline, status, before }, 3).await.unwrap();
+        rows.into_iter().map(|row| format!("{} {}", row.id, row.attempt)).collect()
+    };
+    assert_eq!(page(None, None, None).await, ["job-8 0", "job-7 0", "job-6 1"]);
+    assert_eq!(page(None, None, Some(3)).await, ["job-2 0", "job-1 0"]);
+    assert_eq!(page(Some("docs"), None, Some(7)).await, ["job-5 0", "job-3 0", "job-1 0"]);
+    assert_eq!(page(None, Some(JobStatus::Running), None).await, ["job-6 1"]);
+    assert_eq!(page(Some("site"), Some(JobStatus::Pending), None).await, ["job-8 0", "job-4 0", "job-2 0"]);
+    assert_eq!(page(Some("moon"), None, None).await, [""; 0]);
+}
+
+/// However many jobs there are, a page reads its own.
+#[tokio::test]
+async fn a_page_of_jobs_visits_no_other_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    for (wanted, index) in [
+        ("", "sqlite_autoindex_jobs_1"),
+        ("pipeline = 'p' AND", "jobs_by_pipeline"),
+        ("status = 's' AND", "jobs_by_status"),
+        ("pipeline = 'p' AND status = 's' AND", "jobs_by_pipeline_and_status"),
+    ] {
+        let query = format!("EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE {wanted} id < '~' ORDER BY id DESC LIMIT 9");
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(store.read()).await.unwrap();
+        let plan: Vec<_> = plan.into_iter().map(|row| row.3).collect();
+        assert!(plan.len() == 1 && plan[0].contains(&format!("COVERING INDEX {index} (")), "{wanted}: {plan:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_step_ends_once_and_with_its_last_commit() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();

@@ -11,7 +11,7 @@ use danube_store::artifacts::{self, ArtifactRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::jobs::{attempt_id, newest_attempt, row};
+use super::jobs::{newest_attempt, row};
 use crate::answer::{self, Json, attachment, blocking};
 use crate::context::Ctx;
 use crate::model::Artifact;
@@ -63,8 +63,7 @@ pub(crate) async fn get(
 
 /// The newest attempt and its artifacts by name.
 async fn rows(ctx: &Ctx, id: &JobId) -> Result<(AttemptId, Vec<ArtifactRow>), Problem> {
-    row(ctx, id).await?;
-    let attempt = attempt_id(id, newest_attempt(ctx, id).await?);
+    let attempt = newest_attempt(&row(ctx, id).await?)?;
     let rows = artifacts::list(ctx.store().read(), &attempt).await?;
     Ok((attempt, rows))
 }

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use danube_core::id::JobId;
+use danube_core::id::{AttemptId, JobId};
 use danube_core::job::JobStatus;
 use danube_engine::master::{Accepted, Cancelled, Submission, SubmitError};
 use danube_store::jobs::{self, Filter, JobRow};
@@ -81,10 +81,9 @@ pub(crate) async fn get(State(ctx): State<Ctx>, InPath(id): InPath<String>) -> R
     let id = job_id(&ctx, &id).await?;
     let row = row(&ctx, &id).await?;
     let attempts = attempts::list(ctx.store().read(), &id).await?;
-    let newest = attempts.last().map_or(0, |attempt| attempt.number);
-    let steps = steps::list(ctx.store().read(), &attempt_id(&id, newest)).await?;
+    let steps = steps::list(ctx.store().read(), &newest_attempt(&row)?).await?;
     let waiting = if waits(&row) { ctx.master.waiting(&id).await? } else { None };
-    let job = Job::new(row, newest, waiting);
+    let job = Job::new(row, waiting);
     let (steps, attempts) =
         (steps.into_iter().map(Into::into).collect(), attempts.into_iter().map(Into::into).collect());
     Ok(Json(JobDetail { job, steps, attempts }))
@@ -152,20 +151,18 @@ pub(crate) async fn row(ctx: &Ctx, id: &JobId) -> Result<JobRow, Problem> {
 pub(crate) async fn load(ctx: &Ctx, id: &JobId) -> Result<Job, Problem> {
     let row = row(ctx, id).await?;
     let waiting = if waits(&row) { ctx.master.waiting(id).await? } else { None };
-    Ok(Job::new(row, newest_attempt(ctx, id).await?, waiting))
+    Ok(Job::new(row, waiting))
 }
 
 /// Rows as the API shows them.
 pub(crate) async fn with_queue(ctx: &Ctx, rows: Vec<JobRow>) -> Result<Vec<Job>, Problem> {
     let any = rows.iter().any(waits);
     let mut waiting = if any { ctx.master.all_waiting().await? } else { HashMap::new() };
-    let mut jobs = Vec::with_capacity(rows.len());
-    for row in rows {
-        let id: JobId = row.id.parse().map_err(Problem::internal)?;
-        let place = waiting.remove(id.as_str());
-        jobs.push(Job::new(row, newest_attempt(ctx, &id).await?, place));
-    }
-    Ok(jobs)
+    let dressed = rows.into_iter().map(|row| {
+        let place = waiting.remove(row.id.as_str());
+        Job::new(row, place)
+    });
+    Ok(dressed.collect())
 }
 
 /// Only what has not begun can wait.
@@ -173,12 +170,7 @@ fn waits(row: &JobRow) -> bool {
     row.status == JobStatus::Pending.as_str()
 }
 
-/// The number of a job's newest attempt; 0 before there is one.
-pub(crate) async fn newest_attempt(ctx: &Ctx, id: &JobId) -> Result<u32, Problem> {
-    Ok(attempts::latest(ctx.store().read(), id).await?.map_or(0, |attempt| attempt.number))
-}
-
-/// An attempt of a job.
-pub(crate) fn attempt_id(job: &JobId, number: u32) -> danube_core::id::AttemptId {
-    danube_core::id::AttemptId { job: job.clone(), number }
+/// A job's newest attempt; before there is one it has the number 0, and nothing of it is found.
+pub(crate) fn newest_attempt(row: &JobRow) -> Result<AttemptId, Problem> {
+    Ok(AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt })
 }

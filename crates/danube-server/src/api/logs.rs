@@ -10,7 +10,7 @@ use danube_store::steps::{self, StepKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::jobs::{attempt_id, newest_attempt, row};
+use super::jobs::{newest_attempt, row};
 use crate::answer::{self, Blocks, Json, blocking};
 use crate::context::Ctx;
 use crate::problem::Problem;
@@ -151,8 +151,7 @@ pub(crate) fn open(logs: &LogDir, key: &StepKey) -> Result<Option<LogReader>, Lo
 
 /// The steps of a job's newest attempt, in order of start.
 pub(crate) async fn job_steps(ctx: &Ctx, id: &JobId) -> Result<Vec<TextStep>, Problem> {
-    row(ctx, id).await?;
-    let attempt = attempt_id(id, newest_attempt(ctx, id).await?);
+    let attempt = newest_attempt(&row(ctx, id).await?)?;
     let rows = steps::list(ctx.store().read(), &attempt).await?;
     let step = |row: steps::StepRow| {
         let key = StepKey { attempt: attempt.clone(), number: row.number };
@@ -164,8 +163,7 @@ pub(crate) async fn job_steps(ctx: &Ctx, id: &JobId) -> Result<Vec<TextStep>, Pr
 /// A step of a job's newest attempt.
 async fn step_key(ctx: &Ctx, id: &str, number: u32) -> Result<StepKey, Problem> {
     let id = job_id(ctx, id).await?;
-    row(ctx, &id).await?;
-    let key = StepKey { attempt: attempt_id(&id, newest_attempt(ctx, &id).await?), number };
+    let key = StepKey { attempt: newest_attempt(&row(ctx, &id).await?)?, number };
     let there = steps::log_commit(ctx.store().read(), &key).await?.is_some();
     there.then_some(key).ok_or_else(|| Problem::not_found(format!("The job {id} has no step {number}.")))
 }

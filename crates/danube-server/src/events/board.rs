@@ -14,7 +14,7 @@ use super::cursor::{Artifacts, short_hash};
 use super::event::json;
 use super::pieces::Pieces;
 use crate::answer::blocking;
-use crate::api::jobs::{attempt_id, load};
+use crate::api::jobs::load;
 use crate::api::logs::open;
 use crate::context::Ctx;
 use crate::model::{Artifact, Step};
@@ -87,7 +87,7 @@ impl Board {
 async fn read(ctx: &Ctx, id: &JobId) -> Result<Facts, Problem> {
     // The job first: when it has ended, everything of it is in the rows that are read after it.
     let job = load(ctx, id).await?;
-    let attempt = attempt_id(id, job.attempt);
+    let attempt = AttemptId { job: id.clone(), number: job.attempt };
     let steps = steps::list(ctx.store().read(), &attempt).await?;
     let mut artifacts = artifacts::list(ctx.store().read(), &attempt).await?;
     artifacts.sort_by(|a, b| (a.created_ms, &a.name).cmp(&(b.created_ms, &b.name)));

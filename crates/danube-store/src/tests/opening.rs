@@ -118,7 +118,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 4] = [
+    const SAMPLES: [(i64, &str); 5] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -149,6 +149,7 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
              VALUES ('j', 1, 1, 0, '', 'c', 'n', 'failed');
          INSERT INTO summaries (job, attempt, seq, call, text) VALUES ('j', 1, 1, 'd', '# Done')",
         ),
+        (5, "UPDATE jobs SET status = 'running'"),
     ];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);
