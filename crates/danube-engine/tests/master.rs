@@ -10,7 +10,9 @@ use danube_core::queue::Limits;
 use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
-use danube_engine::master::{self, Checked, Given, Master, Prepared, Refused, Stop, Submission, SubmitError, Workshop};
+use danube_engine::master::{
+    self, Between, Checked, Description, Given, Master, Prepared, Refused, Stop, Submission, SubmitError, Workshop,
+};
 use danube_store::jobs::{self, JobRow};
 use danube_store::pipelines::{self, PipelineRow};
 use danube_store::{ARTIFACTS, Durability, LOGS, Store};
@@ -32,6 +34,14 @@ impl Workshop for Broken {
             }
             None => Ok(Checked::default()),
         }
+    }
+
+    fn describe(&self, _: &PipelineRow) -> Result<Description, Refused> {
+        Ok(Description::default())
+    }
+
+    fn between(&self, _: &PipelineRow, _: &str, _: &str) -> Result<Between, Refused> {
+        Ok(Between::default())
     }
 
     fn prepare(&self, _: &PipelineRow, _: &JobRow, _: &Given, _: &AttemptId) -> Result<Prepared, Refused> {

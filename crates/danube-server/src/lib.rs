@@ -1,16 +1,17 @@
-//! The HTTP API (docs/api.md). A request passes, from outside in: [`serve`] (connections), `request::finish` (its id, its
-//! errors' words), `request::host`, the [`Permission`] of its route, and one handler of `api`. All routes are in one
+//! The HTTP API (docs/api.md) and the pages (docs/ui.md). A request passes, from outside in: [`serve`] (connections), `request::finish` (its id, its
+//! errors' words), `request::host`, the [`Permission`] of its route, and one handler of `api` or `pages`. All routes are in one
 //! table, `routes`. Handlers read rows and log files; what changes something goes to the engine's
 //! [`Master`](danube_engine::master::Master).
 
 mod answer;
 mod api;
+mod assets;
 mod auth;
 mod context;
 mod events;
 mod model;
 mod openapi;
-mod page;
+mod pages;
 mod permission;
 mod problem;
 mod range;

@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use crate::answer::Json;
 use crate::permission::Permission;
 use crate::problem::ErrorBody;
-use crate::routes::{Kind, Route, routes};
+use crate::routes::{Kind, Route, api_routes};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 /// Gives the description.
 pub(crate) async fn serve() -> Json<&'static Value> {
     static DESCRIPTION: OnceLock<Value> = OnceLock::new();
-    Json(DESCRIPTION.get_or_init(|| describe(&routes())))
+    Json(DESCRIPTION.get_or_init(|| describe(&api_routes())))
 }
 
 fn describe(routes: &[Route]) -> Value {
@@ -136,22 +136,22 @@ mod tests {
 
     #[test]
     fn the_description_has_the_routes_and_no_others() {
-        let table: Vec<_> = routes().iter().map(|route| (route.method.to_owned(), path(route.path))).collect();
+        let table: Vec<_> = api_routes().iter().map(|route| (route.method.to_owned(), path(route.path))).collect();
         let set: BTreeSet<_> = table.iter().cloned().collect();
         assert_eq!(set.len(), table.len(), "no route is there twice");
-        assert_eq!(described(&describe(&routes())), set);
+        assert_eq!(described(&describe(&api_routes())), set);
     }
 
     #[test]
     fn every_reference_leads_to_a_schema_and_every_name_is_there_once() {
-        let description = describe(&routes());
+        let description = describe(&api_routes());
         let text = description.to_string();
         for reference in text.split("#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
             assert!(description["components"]["schemas"][name].is_object(), "{name}");
         }
         let mut ids = BTreeSet::new();
-        for route in routes() {
+        for route in api_routes() {
             assert!(ids.insert(operation_id(&route)), "{}", route.path);
             assert!(!route.summary.is_empty(), "{}", route.path);
         }
@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn only_these_routes_are_for_everybody_and_what_changes_things_is_not_for_who_only_looks() {
-        let public: Vec<_> = routes().into_iter().filter(|route| route.permission == Permission::Public).collect();
+        let public: Vec<_> = api_routes().into_iter().filter(|route| route.permission == Permission::Public).collect();
         let paths: Vec<_> = public.iter().map(|route| route.path).collect();
-        assert_eq!(paths, ["/login", "/health", "/health/ready"]);
-        assert!(routes().iter().all(|route| (route.method == "get") == (route.permission < Permission::Write)));
+        assert_eq!(paths, ["/health", "/health/ready"]);
+        assert!(api_routes().iter().all(|route| (route.method == "get") == (route.permission < Permission::Write)));
     }
 }

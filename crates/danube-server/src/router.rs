@@ -28,6 +28,9 @@ pub(crate) fn build(ctx: Ctx, hosts: Hosts) -> Router {
         .layer(middleware::from_fn(finish))
 }
 
+/// To who has not come in.
+pub(crate) const WHO: &str = "Say who you are: a token in the header Authorization, or a login link in a browser.";
+
 async fn check_permission(
     State((ctx, needed)): State<(Ctx, Permission)>,
     mut request: Request,
@@ -36,9 +39,7 @@ async fn check_permission(
     if needed == Permission::Public {
         return Ok(next.run(request).await);
     }
-    let who = ctx.auth.identify(request.headers()).await?.ok_or_else(|| {
-        Problem::unauthenticated("Say who you are: a token in the header Authorization, or a login link in a browser.")
-    })?;
+    let who = ctx.auth.identify(request.headers()).await?.ok_or_else(|| Problem::unauthenticated(WHO))?;
     if who.permission < needed {
         return Err(Problem::new(Code::Forbidden, "You may not do this."));
     }

@@ -10,7 +10,7 @@ use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search
 use crate::context::Ctx;
 use crate::model::{Job, JobDetail};
 use crate::permission::Permission::{self, Public, Read, Write};
-use crate::{openapi, page};
+use crate::{assets, openapi, pages};
 
 /// A route.
 pub(crate) struct Route {
@@ -95,6 +95,13 @@ impl Route {
 
 /// The whole table.
 pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = api_routes();
+    routes.extend(page_routes());
+    routes
+}
+
+/// What programs ask.
+pub(crate) fn api_routes() -> Vec<Route> {
     let mut routes = public_routes();
     routes.extend(pipeline_routes());
     routes.extend(job_routes());
@@ -103,13 +110,35 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
+/// What people look at, and their forms. Those of configuration, approvals, audit and provenance have their places here.
+pub(crate) fn page_routes() -> Vec<Route> {
+    vec![
+        get("/", Read, pages::home::show),
+        get("/welcome", Read, pages::system::welcome),
+        get("/queue", Read, pages::queue::show),
+        get("/search", Read, pages::search::show),
+        get("/system", Read, pages::system::show),
+        get("/account", Read, pages::account::show),
+        post("/account", Read, pages::account::keep),
+        post("/logout", Read, pages::account::log_out),
+        get("/pipelines/{name}", Read, pages::pipeline::show),
+        get("/pipelines/{name}/run", Write, pages::run::show),
+        post("/pipelines/{name}/run", Write, pages::run::start),
+        get("/pipelines/{name}/tests", Read, pages::reports::history),
+        get("/pipelines/{name}/compare/{pair}", Read, pages::compare::show),
+        get("/pipelines/{name}/{number}", Read, pages::job::show),
+        post("/pipelines/{name}/{number}/cancel", Write, pages::job::cancel),
+        post("/pipelines/{name}/{number}/rerun", Write, pages::job::rerun),
+        get("/pipelines/{name}/{number}/tests", Read, pages::reports::show),
+        get("/pipelines/{name}/{number}/artifacts", Read, pages::artifacts::show),
+        get("/jobs/{id}", Read, pages::job::by_id),
+        get("/login", Public, login::login),
+        get("/static/{set}/{name}", Public, assets::get),
+    ]
+}
+
 fn public_routes() -> Vec<Route> {
     vec![
-        get("/", Read, page::home).says("The plain page: pipelines and the last jobs").gives_bytes(200, "text/html"),
-        get("/login", Public, login::login)
-            .says("Lets a browser in by a one-time link; it can be used once, within 10 minutes")
-            .asks(&[("token", "The link's secret")])
-            .gives_bytes(303, "text/html"),
         get("/health", Public, health::health).says("The server answers").gives::<health::Health>(200),
         get("/health/ready", Public, health::ready)
             .says("Whether every part is well; 503 when one is not")
@@ -183,4 +212,20 @@ fn artifact_routes() -> Vec<Route> {
             .asks(&[("format", "`tar`: everything below this folder as one archive")])
             .gives_bytes(200, "application/octet-stream"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_change_things_are_not_for_who_only_looks() {
+        let open_to_all: Vec<_> = page_routes().into_iter().filter(|route| route.permission == Public).collect();
+        assert_eq!(open_to_all.iter().map(|route| route.path).collect::<Vec<_>>(), ["/login", "/static/{set}/{name}"]);
+        for route in page_routes().into_iter().filter(|route| route.method == "post") {
+            // Of oneself everybody may decide.
+            let own = ["/account", "/logout"].contains(&route.path);
+            assert_eq!(route.permission, if own { Read } else { Write }, "{}", route.path);
+        }
+    }
 }

@@ -47,7 +47,7 @@ async fn nobody_gets_past_a_route_without_a_token_that_is_good() {
 async fn who_may_look_may_not_change_anything() {
     let house = House::new().await;
     house.ended("job-1", b"hello\n").await;
-    for (method, path, permission) in routes(&house).await.into_iter().filter(|(_, path, _)| path != "/login") {
+    for (method, path, permission) in routes(&house).await {
         let ask = Ask::nobody(&method, &path).header("Authorization", &format!("bearer {READER}"));
         let answer = ask.answer(&house).await;
         let may = permission == "public" || permission == "read";
@@ -137,7 +137,7 @@ async fn a_link_lets_a_browser_in_once() {
     let head = Ask::nobody("HEAD", &format!("/login?token={link}")).answer(&house).await;
     assert_eq!(head.status, 405, "who only looks at the headers does not use it up");
     assert_eq!(Ask::nobody("GET", &format!("/login?token={link}")).answer(&house).await.status, 303);
-    for wrong in ["/login", "/login?token=", "/login?token=x", "/login?token=x&token=y", "/login?tok=x"] {
+    for wrong in ["/login?token=", "/login?token=x", "/login?token=x&token=y", "/login?tok=x"] {
         let answer = Ask::nobody("GET", wrong).answer(&house).await;
         assert!([400, 401].contains(&answer.status), "{wrong}");
         assert!(answer.header("set-cookie").is_none());

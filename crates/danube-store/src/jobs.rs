@@ -42,6 +42,8 @@ pub struct Source {
     pub sha: Option<String>,
     /// The folder holds changes that are in no commit.
     pub dirty: bool,
+    /// The first line of the commit's message.
+    pub title: Option<String>,
 }
 
 /// A job as stored.
@@ -61,6 +63,8 @@ pub struct JobRow {
     pub source_sha: Option<String>,
     /// The folder held changes that are in no commit.
     pub source_dirty: bool,
+    /// The first line of the commit's message.
+    pub source_title: Option<String>,
     /// What made it start.
     pub trigger: String,
     /// Who made it start.
@@ -196,12 +200,14 @@ pub async fn finish(
 pub async fn prepared(tx: &mut Tx, id: &JobId, source: &Source, params: &str, spec: &str) -> Result<(), StoreError> {
     let id = id.as_str();
     sqlx::query!(
-        "UPDATE jobs SET source_dir = ?, source_ref = ?, source_sha = ?, source_dirty = ?, params = ?, spec = ?
+        "UPDATE jobs SET source_dir = ?, source_ref = ?, source_sha = ?, source_dirty = ?, source_title = ?,
+                         params = ?, spec = ?
          WHERE id = ? AND finished_ms IS NULL",
         source.dir,
         source.reference,
         source.sha,
         source.dirty,
+        source.title,
         params,
         spec,
         id,
@@ -283,7 +289,7 @@ async fn rows(db: impl SqliteExecutor<'_>, ids: Vec<String>) -> Result<Vec<JobRo
     let rows = sqlx::query_as!(
         JobRow,
         r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
-                  trigger, actor, params, spec, status, reason_kind, reason_message,
+                  source_title, trigger, actor, params, spec, status, reason_kind, reason_message,
                   created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency,
                   coalesce((SELECT max(number) FROM attempts WHERE job = jobs.id), 0) AS "attempt!: u32"
            FROM jobs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC"#,

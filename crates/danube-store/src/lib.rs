@@ -19,6 +19,7 @@ mod lock;
 mod open;
 pub mod pipelines;
 pub mod reports;
+pub mod runs;
 pub mod sessions;
 pub mod steps;
 pub mod summaries;

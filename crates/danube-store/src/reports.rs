@@ -363,6 +363,37 @@ const fn rank(status: CaseStatus) -> u8 {
     }
 }
 
+/// What there is to read about a case beside its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// Its report.
+    pub report: u32,
+    /// Its place in that.
+    pub seq: u32,
+    /// The text.
+    pub text: String,
+}
+
+/// What there is to read about these cases of an attempt, given by report and place, in one statement.
+pub async fn details_of(
+    db: impl SqliteExecutor<'_>,
+    attempt: &AttemptId,
+    cases: &[(u32, u32)],
+) -> Result<Vec<Details>, StoreError> {
+    let (job, number) = (attempt.job.as_str(), attempt.number);
+    let cases = serde_json::json!(cases).to_string();
+    let rows = sqlx::query_as!(
+        Details,
+        r#"SELECT report AS "report: u32", seq AS "seq: u32", details AS "text!" FROM test_cases
+           WHERE job = ? AND attempt = ? AND details IS NOT NULL
+             AND (report, seq) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"#,
+        job,
+        number,
+        cases
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
 /// What there is to read about one case beside its message.
 pub async fn details(db: impl SqliteExecutor<'_>, report: &ReportKey, seq: u32) -> Result<Option<String>, StoreError> {
     let (job, attempt) = (report.attempt.job.as_str(), report.attempt.number);

@@ -8,7 +8,7 @@ use danube_store::pipelines::{self, PipelineRow};
 
 use super::line::Spec;
 use super::orchestrator::Wake;
-use super::{Checked, Given, Master, Refused};
+use super::{Between, Checked, Description, Given, Master, Refused, Workshop};
 use crate::EngineError;
 use crate::failpoint::failpoint;
 use crate::records::now_ms;
@@ -144,6 +144,34 @@ impl Master {
         failpoint("job-accepted");
         self.wake(Wake::Changed);
         Ok(Accepted { id, number })
+    }
+
+    /// What a form for a job of this pipeline asks.
+    ///
+    /// # Errors
+    /// When there is no such pipeline, or its danubefile cannot be read.
+    pub async fn describe(&self, pipeline: &str) -> Result<Description, SubmitError> {
+        self.ask(pipeline, |workshop, row| workshop.describe(row)).await
+    }
+
+    /// What lies between two commits of a pipeline.
+    ///
+    /// # Errors
+    /// When there is no such pipeline, or a commit is not there any more.
+    pub async fn between(&self, pipeline: &str, from: String, to: String) -> Result<Between, SubmitError> {
+        self.ask(pipeline, move |workshop, row| workshop.between(row, &from, &to)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        pipeline: &str,
+        question: impl FnOnce(&dyn Workshop, &PipelineRow) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, SubmitError> {
+        let found = pipelines::get(self.store().read(), pipeline).await.map_err(EngineError::from)?;
+        let found = found.ok_or_else(|| SubmitError::UnknownPipeline(pipeline.to_owned()))?;
+        let workshop = self.0.workshop.clone();
+        let answered = tokio::task::spawn_blocking(move || question(&*workshop, &found)).await;
+        Ok(answered.map_err(|died| EngineError::TaskDied(died.to_string()))??)
     }
 
     async fn check(&self, pipeline: PipelineRow, given: Given) -> Result<Checked, SubmitError> {

@@ -29,7 +29,7 @@ pub use live::{Live, LiveJob};
 pub use orchestrator::Stop;
 use orchestrator::{Orchestrator, Wake};
 pub use queue::Waiting;
-pub use workshop::{Checked, Given, Prepared, Refused, Workshop};
+pub use workshop::{Asked, Between, Checked, Description, Given, Prepared, Refused, Workshop};
 
 /// A handle on the master, for whoever lets jobs in or looks at them. Cheap to clone.
 #[derive(Clone)]

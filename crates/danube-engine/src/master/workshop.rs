@@ -1,6 +1,7 @@
 //! What the master asks of whoever composed it: reading a pipeline's files, and making a plan of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use danube_core::id::{AttemptId, JobId};
 use danube_core::job::{FailureKind, FailureReason};
@@ -42,6 +43,41 @@ pub struct Prepared {
     pub secrets: BTreeMap<String, String>,
 }
 
+/// What a person is asked before a job starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The image of steps that name none.
+    pub image: String,
+    /// How long the job may take, if the danubefile says.
+    pub timeout: Option<Duration>,
+    /// By name.
+    pub params: Vec<Asked>,
+}
+
+/// A parameter, as a form asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// For people; may be empty.
+    pub description: String,
+    /// Its value unless another is given; none means that one must be given.
+    pub default: Option<String>,
+    /// If not empty, the only values.
+    pub choices: Vec<String>,
+    /// It is true or false.
+    pub is_switch: bool,
+}
+
+/// What lies between two commits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Between {
+    /// Id and first line of each commit that only the later one has, newest first.
+    pub commits: Vec<(String, String)>,
+    /// How the danubefile changed, as a unified diff; empty if it did not.
+    pub danubefile: String,
+}
+
 /// Why there will be no such job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -65,6 +101,18 @@ pub trait Workshop: Send + Sync + 'static {
     /// # Errors
     /// When the danubefile cannot be read or a parameter is wrong.
     fn check(&self, pipeline: &PipelineRow, given: &Given) -> Result<Checked, Refused>;
+
+    /// What a form for a job asks.
+    ///
+    /// # Errors
+    /// When the danubefile cannot be read.
+    fn describe(&self, pipeline: &PipelineRow) -> Result<Description, Refused>;
+
+    /// What lies between two commits.
+    ///
+    /// # Errors
+    /// When one is not there any more.
+    fn between(&self, pipeline: &PipelineRow, from: &str, to: &str) -> Result<Between, Refused>;
 
     /// Copies the files and makes the plan. What an earlier call for the same attempt left is replaced.
     ///

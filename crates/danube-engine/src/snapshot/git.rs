@@ -28,6 +28,9 @@ pub struct Checkout {
     elsewhere: bool,
 }
 
+/// Characters of a title that are kept.
+const LONGEST_TITLE: usize = 200;
+
 impl Checkout {
     /// Looks for a checkout around `dir`.
     pub fn find(dir: &Path) -> Result<Option<Self>, SnapshotError> {
@@ -211,6 +214,33 @@ fn resolve(dir: &Path, name: &str) -> Result<Option<String>, SnapshotError> {
     let output = git(dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", &name])?;
     let id = words(&output.stdout);
     Ok((output.status.success() && !id.is_empty()).then_some(id))
+}
+
+/// The first line of a commit's message.
+pub fn title(dir: &Path, commit: &str) -> Result<Option<String>, SnapshotError> {
+    let output = git(dir, &["log", "-1", "--no-show-signature", "--format=%s", "--end-of-options", commit, "--"])?;
+    let title: String = words(&output.stdout).chars().take(LONGEST_TITLE).collect();
+    Ok((output.status.success() && !title.is_empty()).then_some(title))
+}
+
+/// What `to` has and `from` has not: id and first line of each commit.
+pub fn commits_between(dir: &Path, from: &str, to: &str) -> Result<Vec<(String, String)>, SnapshotError> {
+    let (not, format) = (format!("^{from}"), "--format=%H %s");
+    let arguments = ["log", "--no-show-signature", "--max-count=100", format, "--end-of-options", to, &not, "--"];
+    let listed = checked(dir, "log", git(dir, &arguments)?)?;
+    let line = |line: &str| {
+        let (id, title) = line.split_once(' ').unwrap_or((line, ""));
+        (id.to_owned(), title.chars().take(LONGEST_TITLE).collect())
+    };
+    Ok(String::from_utf8_lossy(&listed).lines().map(line).collect())
+}
+
+/// How a file changed. Programs that a repository names for showing files are not started.
+pub fn diff(dir: &Path, from: &str, to: &str, file: &Path) -> Result<String, SnapshotError> {
+    let mut git = base(dir);
+    git.args(["diff", "--no-ext-diff", "--no-textconv", "--no-color", "--end-of-options", from, to, "--"]).arg(file);
+    let text = checked(dir, "diff", git.output().map_err(SnapshotError::NoGit)?)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {

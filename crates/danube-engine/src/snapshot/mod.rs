@@ -119,6 +119,30 @@ pub fn read(dir: &Path, reference: &str, path: &Path) -> Result<Vec<u8>, Snapsho
     checkout.at(reference)?.show(path)
 }
 
+/// The first line of a commit's message; none when there is no such commit.
+///
+/// # Errors
+/// When Git is missing.
+pub fn title(dir: &Path, commit: &str) -> Result<Option<String>, SnapshotError> {
+    git::title(dir, commit)
+}
+
+/// The commits that `to` has and `from` has not, newest first, at most 100: id and first line of each.
+///
+/// # Errors
+/// When Git is missing, or there is no such commit.
+pub fn commits_between(dir: &Path, from: &str, to: &str) -> Result<Vec<(String, String)>, SnapshotError> {
+    git::commits_between(dir, from, to)
+}
+
+/// How a file changed from one commit to another, as a unified diff; empty if it did not.
+///
+/// # Errors
+/// When Git is missing, or there is no such commit.
+pub fn diff(dir: &Path, from: &str, to: &str, file: &Path) -> Result<String, SnapshotError> {
+    git::diff(dir, from, to, file)
+}
+
 /// Files as they stand, changed or not. Git looks for changes while they are copied.
 fn working_tree(
     request: &Request<'_>,

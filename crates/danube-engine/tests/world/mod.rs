@@ -199,7 +199,7 @@ async fn insert(store: &Store, plan: &Plan) {
     let job = NewJob {
         id: plan.group.attempt.job.clone(),
         pipeline: plan.group.pipeline.clone(),
-        source: Source { dir: None, reference: None, sha: None, dirty: false },
+        source: Source { dir: None, reference: None, sha: None, dirty: false, title: None },
         trigger: "test".to_owned(),
         actor: None,
         params: "{}".to_owned(),

@@ -132,7 +132,8 @@ async fn created(ctx: &Ctx, accepted: &Accepted) -> Result<Response, Problem> {
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(job)).into_response())
 }
 
-fn refused(error: SubmitError) -> Problem {
+/// Why there is no such job, for who asked.
+pub(crate) fn refused(error: SubmitError) -> Problem {
     match error {
         SubmitError::UnknownPipeline(name) => super::pipelines::no_pipeline(&name),
         SubmitError::UnknownJob(id) => no_job(id.as_str()),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::auth::LINK_LIFE;
 use crate::context::Ctx;
+use crate::pages::{self, Visitor};
 use crate::problem::Problem;
 use crate::request::extract::InQuery;
 use crate::request::wrong_method;
@@ -15,11 +16,13 @@ use crate::request::wrong_method;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Link {
-    token: String,
+    /// None from who looks for the way in.
+    token: Option<String>,
 }
 
 pub(crate) async fn login(
     State(ctx): State<Ctx>,
+    visitor: Visitor,
     method: Method,
     InQuery(link): InQuery<Link>,
 ) -> Result<Response, Problem> {
@@ -27,7 +30,8 @@ pub(crate) async fn login(
     if method != Method::GET {
         return Err(wrong_method().await.with_header(header::ALLOW, HeaderValue::from_static("GET")));
     }
-    let Some(cookie) = ctx.auth.log_in(&link.token).await? else { return Err(spent()) };
+    let Some(token) = link.token else { return pages::login::show(&visitor) };
+    let Some(cookie) = ctx.auth.log_in(&token).await? else { return Err(spent()) };
     let cookie = HeaderValue::from_str(&cookie).map_err(Problem::internal)?;
     let home = HeaderValue::from_static("/");
     Ok((StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, home)]).into_response())

@@ -112,6 +112,17 @@ impl Auth {
     }
 }
 
+impl Auth {
+    /// Ends the session that a browser's cookie names. The answer is the `Set-Cookie` header that takes the cookie away.
+    pub(crate) async fn log_out(&self, headers: &HeaderMap) -> Result<String, StoreError> {
+        if let Some(cookie) = cookie(headers) {
+            let hash = secret_hash(cookie);
+            self.store.write(move |tx| Box::pin(async move { sessions::delete(tx, &hash).await })).await?;
+        }
+        Ok(format!("{COOKIE}=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0"))
+    }
+}
+
 fn wrong_token() -> Problem {
     Problem::unauthenticated("The token is not one of this Danube.")
 }

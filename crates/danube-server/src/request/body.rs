@@ -26,8 +26,7 @@ impl<T: DeserializeOwned> FromRequest<Ctx> for InBody<T> {
 
     async fn from_request(request: Request, _: &Ctx) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let reading = tokio::time::timeout(PATIENCE, read(&parts.headers, body));
-        let body = reading.await.map_err(|_| Problem::bad_request("The body took too long to arrive."))??;
+        let body = whole(&parts.headers, body).await?;
         if body.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -44,6 +43,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(Problem::bad_request("The body must be a JSON object."));
     }
     serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("The body cannot be read: {error}.")))
+}
+
+/// The bytes of a body that is small and arrives soon.
+pub(super) async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let reading = tokio::time::timeout(PATIENCE, read(headers, body));
+    reading.await.map_err(|_| Problem::bad_request("The body took too long to arrive."))?
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {

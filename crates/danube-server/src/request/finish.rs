@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
-use crate::page;
+use crate::pages::{self, Visitor};
 use crate::problem::{Code, Problem};
 
 /// Under this name the id of a request is in every answer.
@@ -19,14 +19,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Runs the request, and finishes its answer.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let id = request_id();
-    let as_page = wants_page(&request);
+    let page = wants_page(&request);
+    let asked = request.headers().clone();
     let line = format!("{} {}", request.method(), request.uri().path());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|panic| Problem::internal(words(&*panic)).into_response());
     if let Some(problem) = problem_of(&response) {
         log(&problem, &id, &line);
-        *response.body_mut() = write(&problem, &id, as_page, response.headers_mut());
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = match &page {
+            Some(visitor) => Body::from(pages::problem::write(visitor, &problem, &id, response.headers_mut())),
+            None => json(&problem, &id, response.headers_mut()),
+        };
     }
+    pages::forget_what_was_done(&asked, response.headers_mut());
     careful(response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("?")));
     response
@@ -42,9 +48,14 @@ fn request_id() -> String {
 /// What a handler said, or what the framework found before there was a handler.
 fn problem_of(response: &Response) -> Option<Problem> {
     let told = response.extensions().get::<Problem>().cloned();
+    // A form that comes back with what was wrong in it is a page of its own.
+    let is_page =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     told.or_else(|| match response.status() {
         status if status.is_server_error() => Some(Problem::internal(format!("answered {status} by itself"))),
-        status if status.is_client_error() => Some(Problem::bad_request("The request makes no sense here.")),
+        status if status.is_client_error() && !is_page => {
+            Some(Problem::bad_request("The request makes no sense here."))
+        }
         _ => None,
     })
 }
@@ -59,19 +70,17 @@ fn log(problem: &Problem, id: &str, line: &str) {
     }
 }
 
-fn write(problem: &Problem, id: &str, as_page: bool, headers: &mut HeaderMap) -> Body {
-    headers.remove(header::CONTENT_LENGTH);
-    if as_page {
-        page::dress(headers);
-        return Body::from(page::problem(problem, id));
-    }
+fn json(problem: &Problem, id: &str, headers: &mut HeaderMap) -> Body {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Body::from(problem.to_json(id))
 }
 
-fn wants_page(request: &Request) -> bool {
+/// For a browser outside of the API: how it likes pages.
+fn wants_page(request: &Request) -> Option<Visitor> {
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    !request.uri().path().starts_with("/api/") && accepts.is_some_and(|accept| accept.contains("text/html"))
+    let wants =
+        !request.uri().path().starts_with("/api/") && accepts.is_some_and(|accept| accept.contains("text/html"));
+    wants.then(|| Visitor::of(request.headers(), None))
 }
 
 /// Headers that keep a browser from guessing, caching, embedding and telling.

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod extract;
 mod finish;
+pub(crate) mod form;
 mod host;
 
 pub(crate) use finish::{finish, not_found, wrong_method};

@@ -15,7 +15,7 @@ use danube_core::queue::Limits;
 use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
-use danube_engine::master::{self, Checked, Given, Master, Prepared, Refused, Workshop};
+use danube_engine::master::{self, Asked, Between, Checked, Description, Given, Master, Prepared, Refused, Workshop};
 use danube_server::{ApiToken, Auth, Permission, Server};
 use danube_store::jobs::JobRow;
 use danube_store::pipelines::{self, PipelineRow};
@@ -58,6 +58,27 @@ impl Workshop for Workbench {
         Ok(Checked { params: params.collect(), concurrency: None })
     }
 
+    fn describe(&self, _: &PipelineRow) -> Result<Description, Refused> {
+        let asked = |name: &str, default: &str, choices: &[&str], is_switch| Asked {
+            name: name.into(),
+            description: format!("<b>{name}</b> is asked for"),
+            default: Some(default.into()),
+            choices: choices.iter().map(|&choice| choice.into()).collect(),
+            is_switch,
+        };
+        let params = vec![
+            asked("target", "staging", &["staging", "prod"], false),
+            asked("n", "1", &[], false),
+            asked("force", "false", &[], true),
+        ];
+        Ok(Description { image: "host".into(), timeout: None, params })
+    }
+
+    fn between(&self, _: &PipelineRow, from: &str, to: &str) -> Result<Between, Refused> {
+        let danubefile = "--- a/danubefile.py\n+++ b/danubefile.py\n-step.run(\"<old>\")\n+step.run(\"new\")\n".into();
+        Ok(Between { commits: vec![(to.into(), format!("since {from}"))], danubefile })
+    }
+
     fn prepare(&self, _: &PipelineRow, _: &JobRow, _: &Given, _: &AttemptId) -> Result<Prepared, Refused> {
         Err(Refused { kind: FailureKind::Config, message: "nothing runs here".into() })
     }
@@ -74,6 +95,11 @@ impl House {
         Self::on(tempfile::tempdir().unwrap()).await
     }
 
+    /// One more pipeline.
+    pub async fn register(&self, name: &str) {
+        register(&self.store, name).await;
+    }
+
     /// The same data directory under another master.
     pub async fn restart(self) -> Self {
         self.shutdown.cancel();
@@ -86,7 +112,7 @@ impl House {
         let store = Store::open_with(dir.path(), Durability::Kill).await.unwrap();
         let logs = LogDir::new(store.dir().join(danube_store::LOGS));
         let artifacts = ArtifactDir::new(store.dir().join(danube_store::ARTIFACTS));
-        register(&store).await;
+        register(&store, PIPELINE).await;
         let runtime = Arc::new(Scripted::new(Script::default()));
         let services = Services { runtime, store: store.clone(), logs: logs.clone(), artifacts: artifacts.clone() };
         let (_, stop) = tokio::sync::mpsc::unbounded_channel();
@@ -102,9 +128,9 @@ fn token(text: &str, permission: Permission) -> ApiToken {
     ApiToken { sha256: danube_server::secret_hash(text), actor: "tests".into(), permission }
 }
 
-async fn register(store: &Store) {
+async fn register(store: &Store, name: &str) {
     let row = PipelineRow {
-        name: PIPELINE.into(),
+        name: name.into(),
         dir: "/src/<b>it's</b>".into(),
         entry_point: "danubefile.py".into(),
         registered_ms: 1,

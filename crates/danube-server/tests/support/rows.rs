@@ -106,13 +106,22 @@ impl House {
     }
 
     /// Ends a step well.
-    pub async fn end_step(&self, job: &JobId, number: u32, mut log: StepLog) {
+    pub async fn end_step(&self, job: &JobId, number: u32, log: StepLog) {
+        self.exit_step(job, number, log, "success", 0).await;
+    }
+
+    /// Ends a step badly.
+    pub async fn fail_step(&self, job: &JobId, number: u32, log: StepLog) {
+        self.exit_step(job, number, log, "failure", 1).await;
+    }
+
+    async fn exit_step(&self, job: &JobId, number: u32, mut log: StepLog, status: &'static str, exit_code: i32) {
         let last = log.seal().await.unwrap();
         let key = StepKey { attempt: attempt(job, 1), number };
         let end = StepEnd {
-            status: "success",
+            status,
             cause: "exited".into(),
-            exit_code: Some(0),
+            exit_code: Some(exit_code),
             signal: None,
             message: None,
             finished_ms: 20,

@@ -118,7 +118,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 5] = [
+    const SAMPLES: [(i64, &str); 6] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -150,6 +150,7 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
          INSERT INTO summaries (job, attempt, seq, call, text) VALUES ('j', 1, 1, 'd', '# Done')",
         ),
         (5, "UPDATE jobs SET status = 'running'"),
+        (9, "UPDATE jobs SET source_ref = 'main', source_title = 'Use a newer date picker'"),
     ];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);

@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// So long does a shim wait for an engine that was killed (docs/protocol.md, rule 6).
 const ORPHAN_GRACE: Duration = Duration::from_secs(10 * 60);
 /// What a step runs in when neither it nor the pipeline names an image.
-const DEFAULT_IMAGE: &str = "host";
+pub const DEFAULT_IMAGE: &str = "host";
 
 /// Everything that was read before anything is made.
 pub struct Request {
@@ -91,6 +91,11 @@ pub fn read(which: Which<'_>, params: &[(String, String)], how: &HowArgs) -> Res
         entry_point: file.to_string_lossy().into_owned(),
         danubefile,
     })
+}
+
+/// Reads what the danubefile says about itself.
+pub fn describe(which: Which<'_>) -> Result<Danubefile, CliError> {
+    read_danubefile(&folder(which.dir)?, which.file, which.commit)
 }
 
 fn folder(dir: &Path) -> Result<PathBuf, CliError> {

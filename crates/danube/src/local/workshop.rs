@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use danube_config::danubefile::{Param, ParamType};
 use danube_core::id::AttemptId;
 use danube_core::job::FailureKind;
 use danube_engine::job::Plan;
-use danube_engine::master::{Checked, Given, Prepared, Refused, Workshop};
+use danube_engine::master::{Asked, Between, Checked, Description, Given, Prepared, Refused, Workshop};
 use danube_engine::snapshot;
 use danube_sandbox::{Python, Sandbox};
 use danube_store::jobs::{JobRow, Source};
@@ -78,6 +79,7 @@ impl Checkouts {
             reference: snapshot.branch.clone().or_else(|| given.reference.clone()),
             sha: snapshot.commit.clone(),
             dirty: snapshot.dirty,
+            title: title(&request.dir, snapshot.commit.as_deref()),
         };
         Ok(Prepared { plan, source, secrets: request.secrets })
     }
@@ -92,10 +94,42 @@ impl Checkouts {
     }
 }
 
+/// The first line of the commit's message; a job runs without it as well.
+fn title(dir: &Path, commit: Option<&str>) -> Option<String> {
+    commit.and_then(|commit| snapshot::title(dir, commit).ok().flatten())
+}
+
 impl Workshop for Checkouts {
     fn check(&self, pipeline: &PipelineRow, given: &Given) -> Result<Checked, Refused> {
         let request = self.read(pipeline, given).map_err(|error| error.refused())?;
         Ok(Checked { params: request.params, concurrency: None })
+    }
+
+    fn describe(&self, pipeline: &PipelineRow) -> Result<Description, Refused> {
+        let file = Path::new(&pipeline.entry_point);
+        let which = Which { dir: Path::new(&pipeline.dir), file, commit: None };
+        let danubefile = checkout::describe(which).map_err(|error| error.refused())?;
+        let asked = |(name, param): (&String, &Param)| Asked {
+            name: name.clone(),
+            description: param.description.clone(),
+            default: param.default.as_ref().map(ToString::to_string),
+            choices: param.choices.iter().map(ToString::to_string).collect(),
+            is_switch: param.kind == ParamType::Bool,
+        };
+        Ok(Description {
+            image: danubefile.image.clone().unwrap_or_else(|| checkout::DEFAULT_IMAGE.to_owned()),
+            timeout: danubefile.timeout,
+            params: danubefile.params.iter().map(asked).collect(),
+        })
+    }
+
+    fn between(&self, pipeline: &PipelineRow, from: &str, to: &str) -> Result<Between, Refused> {
+        let dir = Path::new(&pipeline.dir);
+        let read = || {
+            let commits = snapshot::commits_between(dir, from, to)?;
+            Ok(Between { commits, danubefile: snapshot::diff(dir, from, to, Path::new(&pipeline.entry_point))? })
+        };
+        read().map_err(|error: snapshot::SnapshotError| CliError::config(error).refused())
     }
 
     fn prepare(

@@ -141,6 +141,7 @@ async fn insert_job(store: &Store, request: &Request, plan: &Plan, snapshot: &Sn
             reference: snapshot.branch.clone(),
             sha: snapshot.commit.clone(),
             dirty: snapshot.dirty,
+            title: None,
         },
         trigger: "run".to_owned(),
         actor: Some(plan.context.actor.clone()).filter(|actor| !actor.is_empty()),

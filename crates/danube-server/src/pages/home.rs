@@ -1,0 +1,206 @@
+//! `/`: every pipeline, those that need somebody first.
+
+use askama::Template;
+use axum::extract::State as Shared;
+use axum::response::Response;
+use danube_store::pipelines;
+use danube_store::runs::{self, RunRow};
+use serde::Deserialize;
+
+use super::chart::{Chart, usual};
+use super::shell::{Shell, Tab};
+use super::state::{self, State};
+use super::time::{When, duration};
+use super::visitor::Visitor;
+use super::{link, page};
+use crate::context::Ctx;
+use crate::problem::Problem;
+use crate::request::extract::InQuery;
+
+/// Runs that a pipeline's bars show.
+const BARS: u32 = 20;
+
+/// Which pipelines to show.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+}
+
+/// How much a pipeline needs somebody: the first first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    NewlyFailing,
+    StillFailing,
+    Running,
+    Rest,
+}
+
+struct Row {
+    name: String,
+    href: String,
+    need: Need,
+    last: Option<Last>,
+    chart: Chart,
+    usual: Option<String>,
+}
+
+/// A pipeline's newest run.
+struct Last {
+    state: State,
+    href: String,
+    number: i64,
+    branch: String,
+    title: String,
+    actor: String,
+    when: When,
+    took: Option<String>,
+    /// What is wrong, and since when.
+    note: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    shell: Shell,
+    rows: Vec<Row>,
+    all: usize,
+    q: String,
+    state: String,
+    may_write: bool,
+}
+
+pub(crate) async fn show(
+    Shared(ctx): Shared<Ctx>,
+    visitor: Visitor,
+    InQuery(wanted): InQuery<Wanted>,
+) -> Result<Response, Problem> {
+    let names = pipelines::list(ctx.store().read()).await?;
+    let runs = runs::of_every_pipeline(ctx.store().read(), BARS).await?;
+    let of = |name: &str| runs.iter().filter(|run| run.pipeline == name).cloned().collect::<Vec<_>>();
+    let mut rows: Vec<Row> = names.iter().map(|row| Row::new(&visitor, &row.name, &of(&row.name))).collect();
+    let all = rows.len();
+    rows.retain(|row| row.fits(&wanted));
+    rows.sort_by(|a, b| (a.need, &a.name).cmp(&(b.need, &b.name)));
+    let shell = Shell::new(&ctx, &visitor, "Pipelines", Tab::Pipelines).await?.refreshed(Some(30));
+    let may_write = visitor.may_write();
+    page(&Home { shell: shell.with_scripts(&["live.js"]), rows, all, q: wanted.q, state: wanted.state, may_write })
+}
+
+impl Row {
+    /// Of a pipeline with these runs, newest first.
+    fn new(visitor: &Visitor, name: &str, runs: &[RunRow]) -> Self {
+        Self {
+            name: name.to_owned(),
+            href: link::pipeline(name),
+            need: need(runs),
+            last: runs.first().map(|run| Last::new(visitor, run, runs)),
+            chart: Chart::new(runs),
+            usual: usual(runs).map(duration),
+        }
+    }
+
+    fn fits(&self, wanted: &Wanted) -> bool {
+        let in_name = self.name.to_lowercase().contains(&wanted.q.to_lowercase());
+        let in_state = match wanted.state.as_str() {
+            "failing" => self.need <= Need::StillFailing,
+            "running" => self.last.as_ref().is_some_and(|last| last.took.is_none()),
+            "passing" => self.need == Need::Rest && self.last.is_some(),
+            _ => true,
+        };
+        in_name && in_state
+    }
+}
+
+impl Last {
+    fn new(visitor: &Visitor, run: &RunRow, runs: &[RunRow]) -> Self {
+        let clock = &visitor.clock;
+        Self {
+            state: State::of_job(&run.status, run.reason_kind.as_deref()),
+            href: link::run(&run.pipeline, run.number),
+            number: run.number,
+            branch: run.source_ref.clone().unwrap_or_default(),
+            title: run.source_title.clone().unwrap_or_default(),
+            actor: run.actor.clone().unwrap_or_default(),
+            when: clock.when(run.finished_ms.or(run.started_ms).unwrap_or(run.created_ms)),
+            took: run.finished_ms.and_then(|_| clock.between(run.started_ms, run.finished_ms)).map(duration),
+            note: red_since(runs).map(|first| match &run.reason_message {
+                Some(words) if first.id == run.id => words.clone(),
+                words => {
+                    let since = clock.when(first.created_ms);
+                    let words = words.as_ref().map_or(String::new(), |words| format!(" · {words}"));
+                    format!("red since #{}, {}{words}", first.number, since.ago)
+                }
+            }),
+        }
+    }
+}
+
+/// The run with which it began to fail, if it fails now: the oldest of the bad ones since a good one.
+pub(super) fn red_since(runs: &[RunRow]) -> Option<&RunRow> {
+    let over = runs.iter().filter(|run| state::is_over(&run.status) && run.status != "cancelled");
+    over.take_while(|run| state::is_bad(&run.status)).last()
+}
+
+fn need(runs: &[RunRow]) -> Need {
+    let over = runs.iter().filter(|run| state::is_over(&run.status) && run.status != "cancelled");
+    let mut bad = over.map(|run| state::is_bad(&run.status));
+    match (bad.next(), bad.next()) {
+        (Some(true), Some(true)) => Need::StillFailing,
+        (Some(true), _) => Need::NewlyFailing,
+        _ if runs.first().is_some_and(|run| !state::is_over(&run.status)) => Need::Running,
+        _ => Need::Rest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(number: i64, status: &str) -> RunRow {
+        RunRow {
+            id: format!("j{number}"),
+            pipeline: "p".into(),
+            number,
+            source_ref: None,
+            source_sha: None,
+            source_title: None,
+            source_dirty: false,
+            trigger: "manual".into(),
+            actor: None,
+            status: status.into(),
+            reason_kind: None,
+            reason_message: None,
+            created_ms: number,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+
+    fn runs(statuses: &[&str]) -> Vec<RunRow> {
+        let newest = statuses.len() as i64;
+        statuses.iter().enumerate().map(|(at, status)| run(newest - at as i64, status)).collect()
+    }
+
+    #[test]
+    fn what_has_just_broken_comes_first() {
+        assert_eq!(need(&runs(&["failure", "success"])), Need::NewlyFailing);
+        assert_eq!(need(&runs(&["failure"])), Need::NewlyFailing);
+        assert_eq!(need(&runs(&["cancelled", "failure", "timeout"])), Need::StillFailing);
+        assert_eq!(need(&runs(&["running", "failure", "success"])), Need::NewlyFailing, "until it has passed");
+        assert_eq!(need(&runs(&["running", "success"])), Need::Running);
+        assert_eq!(need(&runs(&["success", "failure"])), Need::Rest);
+        assert_eq!(need(&[]), Need::Rest);
+    }
+
+    #[test]
+    fn red_since_the_first_failure_after_the_last_good_run() {
+        let since = |statuses: &[&str]| red_since(&runs(statuses)).map(|run| run.number);
+        assert_eq!(since(&["failure", "cancelled", "timeout", "success", "failure"]), Some(3));
+        assert_eq!(since(&["success", "failure"]), None);
+        assert_eq!(since(&["running", "failure"]), Some(1));
+    }
+}

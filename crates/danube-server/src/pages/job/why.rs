@@ -1,0 +1,148 @@
+//! Why a run is as it is: the step that failed with its last lines, or the lines that a running one says now.
+
+use danube_core::id::AttemptId;
+use danube_core::job::FailureKind;
+use danube_engine::logs::{LogDir, LogError};
+use danube_store::jobs::JobRow;
+use danube_store::steps::{StepKey, StepRow};
+
+use crate::answer::blocking;
+use crate::context::Ctx;
+use crate::pages::state;
+use crate::pages::words;
+use crate::problem::Problem;
+
+/// Lines that are shown of a failed step, and of a running one.
+const TAIL: usize = 20;
+
+/// What the first screen says.
+pub(super) struct Why {
+    /// `fail`, or empty for a run that goes on.
+    pub bad: bool,
+    /// What happened, in a sentence.
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+    pub step: Option<Culprit>,
+}
+
+/// The step that decided.
+pub(super) struct Culprit {
+    pub number: u32,
+    pub name: String,
+    /// How it ended; nothing while it runs.
+    pub ended: String,
+    pub location: Option<String>,
+    pub message: Option<String>,
+    pub lines: Vec<TailLine>,
+    pub log: String,
+}
+
+/// A line of its end.
+pub(super) struct TailLine {
+    /// Counts from 1.
+    pub number: u64,
+    pub text: String,
+}
+
+impl Why {
+    /// None for a run that has passed, or has not begun.
+    pub async fn of(
+        ctx: &Ctx,
+        row: &JobRow,
+        attempt: &AttemptId,
+        steps: &[StepRow],
+        href: &str,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(step) = decisive(row, steps) else { return Ok(Self::without_step(row)) };
+        let culprit = Culprit::of(ctx, attempt, step, href).await?;
+        Ok(Some(Self { step: Some(culprit), ..Self::of_reason(row) }))
+    }
+
+    fn without_step(row: &JobRow) -> Option<Self> {
+        row.reason_kind.is_some().then(|| Self::of_reason(row))
+    }
+
+    fn of_reason(row: &JobRow) -> Self {
+        let kind = row.reason_kind.clone().and_then(|kind| serde_json::from_value::<FailureKind>(kind.into()).ok());
+        let advice = kind.map_or(String::new(), |kind| {
+            format!("{} {}", words::not_your_code(kind), kind.advice()).trim().to_owned()
+        });
+        let message = row.reason_message.clone().unwrap_or_default();
+        Self { bad: state::is_bad(&row.status), message, advice, step: None }
+    }
+}
+
+/// The step that somebody wants to see first: the first whose failure raised; in a running job the newest that runs.
+fn decisive<'a>(row: &JobRow, steps: &'a [StepRow]) -> Option<&'a StepRow> {
+    if state::is_over(&row.status) {
+        let failed = |step: &&StepRow| step.checked && !matches!(step.status.as_str(), "success" | "running");
+        // A step that was tried again and passed then is not why.
+        let last_try = |step: &&StepRow| step.r#try == step.tries || step.status == "infra";
+        let of_steps = steps.iter().filter(|step| step.number > 0).filter(failed).find(last_try);
+        let own = steps.iter().find(|step| step.number == 0 && step.status != "success");
+        return (row.status != "success").then(|| of_steps.or(own)).flatten();
+    }
+    let mut running = steps.iter().filter(|step| step.number > 0 && step.status == "running");
+    running.next_back()
+}
+
+impl Culprit {
+    async fn of(ctx: &Ctx, attempt: &AttemptId, step: &StepRow, href: &str) -> Result<Self, Problem> {
+        let key = StepKey { attempt: attempt.clone(), number: step.number };
+        let logs = ctx.master.logs().clone();
+        let lines = blocking(move || tail(&logs, &key)).await??;
+        let first = lines.first().map_or(1, |line| line.number);
+        let last = lines.last().map_or(1, |line| line.number);
+        Ok(Self {
+            number: step.number,
+            name: if step.number == 0 { "the danubefile".to_owned() } else { step.name.clone() },
+            ended: match step.status.as_str() {
+                "running" => String::new(),
+                _ => words::step_end(step.cause.as_deref(), step.exit_code, step.signal),
+            },
+            location: step.location.clone(),
+            message: step.message.clone(),
+            log: format!("{href}/log?l={}:{first}-{last}", step.number),
+            lines,
+        })
+    }
+}
+
+fn tail(logs: &LogDir, key: &StepKey) -> Result<Vec<TailLine>, LogError> {
+    let Some(reader) = crate::api::logs::open(logs, key)? else { return Ok(Vec::new()) };
+    let lines = reader.last_lines(TAIL)?.into_iter();
+    Ok(lines.map(|line| TailLine { number: line.number + 1, text: plain(&line.text) }).collect())
+}
+
+/// A line without its escape sequences, as it stands at its end.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let last = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+    let mut out = String::with_capacity(last.len());
+    let mut chars = last.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' if chars.peek() == Some(&'[') => {
+                chars.next();
+                while chars.next().is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c)) {}
+            }
+            '\t' => out.push('\t'),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_as_it_stood_at_its_end() {
+        assert_eq!(plain(b"\x1b[1;31mFAIL\x1b[0m src/date.test.ts"), "FAIL src/date.test.ts");
+        assert_eq!(plain(b" 10 %\r 50 %\r100 %\r"), "100 %");
+        assert_eq!(plain(b"a\tb\x07\xff"), "a\tb\u{fffd}");
+    }
+}

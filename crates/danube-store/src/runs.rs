@@ -1,0 +1,304 @@
+//! Jobs as lists show them: no plans, no parameters, and never a statement per row.
+
+use sqlx::{SqliteExecutor, SqlitePool};
+
+use crate::StoreError;
+
+/// A job in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its id.
+    pub id: String,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// Its number within the pipeline, from 1.
+    pub number: i64,
+    /// The branch, tag or commit.
+    pub source_ref: Option<String>,
+    /// The commit.
+    pub source_sha: Option<String>,
+    /// The first line of the commit's message.
+    pub source_title: Option<String>,
+    /// The folder held changes that are in no commit.
+    pub source_dirty: bool,
+    /// What made it start.
+    pub trigger: String,
+    /// Who made it start.
+    pub actor: Option<String>,
+    /// A job status.
+    pub status: String,
+    /// Why it did not succeed, as a name.
+    pub reason_kind: Option<String>,
+    /// Why it did not succeed, in words.
+    pub reason_message: Option<String>,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When it was first running.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+}
+
+/// Which runs of a pipeline to list.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Of this branch only.
+    pub branch: Option<&'a str>,
+    /// Started by this only.
+    pub trigger: Option<&'a str>,
+    /// Started by this person only.
+    pub actor: Option<&'a str>,
+    /// Older than this job only.
+    pub before: Option<&'a str>,
+}
+
+/// Sorts after every id.
+const AFTER_ALL: &str = "~";
+
+/// The newest runs of every pipeline, by pipeline, newest first.
+pub async fn of_every_pipeline(db: impl SqliteExecutor<'_>, each: u32) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        RunRow,
+        r#"SELECT j.id, j.pipeline, j.number, j.source_ref, j.source_sha, j.source_title,
+                  j.source_dirty AS "source_dirty: bool", j.trigger, j.actor, j.status, j.reason_kind,
+                  j.reason_message, j.created_ms, j.started_ms, j.finished_ms
+           FROM pipelines p JOIN jobs j
+             ON j.id IN (SELECT id FROM jobs WHERE pipeline = p.name ORDER BY id DESC LIMIT ?)
+           ORDER BY p.name, j.id DESC"#,
+        each
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// A pipeline's runs that fit, newest first.
+pub async fn of_pipeline(
+    db: &SqlitePool,
+    pipeline: &str,
+    wanted: &Wanted<'_>,
+    limit: u32,
+) -> Result<Vec<RunRow>, StoreError> {
+    let before = wanted.before.unwrap_or(AFTER_ALL);
+    let ids = match wanted.branch {
+        Some(branch) => {
+            let ids = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE pipeline = ?1 AND source_ref = ?2 AND id < ?3
+                 AND (?4 IS NULL OR trigger = ?4) AND (?5 IS NULL OR actor = ?5) ORDER BY id DESC LIMIT ?6",
+                pipeline,
+                branch,
+                before,
+                wanted.trigger,
+                wanted.actor,
+                limit
+            );
+            ids.fetch_all(db).await?
+        }
+        None => {
+            let ids = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE pipeline = ?1 AND id < ?2
+                 AND (?3 IS NULL OR trigger = ?3) AND (?4 IS NULL OR actor = ?4) ORDER BY id DESC LIMIT ?5",
+                pipeline,
+                before,
+                wanted.trigger,
+                wanted.actor,
+                limit
+            );
+            ids.fetch_all(db).await?
+        }
+    };
+    by_ids(db, ids).await
+}
+
+/// Those of these jobs that there are, newest first.
+pub async fn by_ids(db: impl SqliteExecutor<'_>, ids: Vec<String>) -> Result<Vec<RunRow>, StoreError> {
+    let ids = serde_json::Value::from(ids).to_string();
+    let rows = sqlx::query_as!(
+        RunRow,
+        r#"SELECT id, pipeline, number, source_ref, source_sha, source_title, source_dirty AS "source_dirty: bool",
+                  trigger, actor, status, reason_kind, reason_message, created_ms, started_ms, finished_ms
+           FROM jobs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC"#,
+        ids
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// The runs that have not ended, oldest first.
+pub async fn open(db: impl SqliteExecutor<'_>) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        RunRow,
+        r#"SELECT id, pipeline, number, source_ref, source_sha, source_title, source_dirty AS "source_dirty: bool",
+                  trigger, actor, status, reason_kind, reason_message, created_ms, started_ms, finished_ms
+           FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id"#
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// How many runs have not ended.
+pub async fn count_open(db: impl SqliteExecutor<'_>) -> Result<u32, StoreError> {
+    let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!: u32" FROM jobs WHERE finished_ms IS NULL"#);
+    Ok(count.fetch_one(db).await?)
+}
+
+/// The id of a pipeline's run with this number.
+pub async fn id(db: impl SqliteExecutor<'_>, pipeline: &str, number: i64) -> Result<Option<String>, StoreError> {
+    let id = sqlx::query_scalar!("SELECT id FROM jobs WHERE pipeline = ? AND number = ?", pipeline, number);
+    Ok(id.fetch_optional(db).await?)
+}
+
+/// A branch's last runs that ended well and are older than a job, newest first.
+pub async fn green_before(
+    db: impl SqliteExecutor<'_>,
+    pipeline: &str,
+    branch: Option<&str>,
+    before: &str,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM jobs WHERE pipeline = ? AND source_ref IS ? AND id < ? AND status = 'success'
+         ORDER BY id DESC LIMIT ?",
+        pipeline,
+        branch,
+        before,
+        limit
+    );
+    Ok(ids.fetch_all(db).await?)
+}
+
+/// A pipeline's newest jobs, newest first, at most `limit`, up to and with `last`.
+pub async fn up_to(
+    db: impl SqliteExecutor<'_>,
+    pipeline: &str,
+    last: &str,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM jobs WHERE pipeline = ? AND id <= ? ORDER BY id DESC LIMIT ?",
+        pipeline,
+        last,
+        limit
+    );
+    Ok(ids.fetch_all(db).await?)
+}
+
+/// Branches that a pipeline ran lately: those of its newest `among` runs, by name.
+pub async fn branches(db: impl SqliteExecutor<'_>, pipeline: &str, among: u32) -> Result<Vec<String>, StoreError> {
+    let names = sqlx::query_scalar!(
+        r#"SELECT DISTINCT source_ref AS "name!" FROM
+           (SELECT source_ref FROM jobs WHERE pipeline = ? ORDER BY id DESC LIMIT ?)
+           WHERE source_ref IS NOT NULL ORDER BY 1"#,
+        pipeline,
+        among
+    );
+    Ok(names.fetch_all(db).await?)
+}
+
+/// The newest jobs whose commit begins with this text, newest first, among the newest `among` jobs.
+pub async fn by_commit(
+    db: impl SqliteExecutor<'_>,
+    beginning: &str,
+    among: u32,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
+    let end = format!("{beginning}~");
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id!" FROM (SELECT id, source_sha FROM jobs ORDER BY id DESC LIMIT ?)
+           WHERE source_sha >= ? AND source_sha < ? ORDER BY id DESC LIMIT ?"#,
+        among,
+        beginning,
+        end,
+        limit
+    );
+    Ok(ids.fetch_all(db).await?)
+}
+
+/// The newest jobs with this number, of whatever pipeline.
+pub async fn by_number(db: impl SqliteExecutor<'_>, number: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT j.id FROM pipelines p JOIN jobs j ON j.pipeline = p.name AND j.number = ? ORDER BY j.id DESC LIMIT ?",
+        number,
+        limit
+    );
+    Ok(ids.fetch_all(db).await?)
+}
+
+/// How long the steps of these jobs' newest attempts took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepTime {
+    /// The step's name.
+    pub name: String,
+    /// On the monotonic clock.
+    pub duration_ms: i64,
+}
+
+/// How long the steps of these jobs took, in no order.
+pub async fn step_times(db: impl SqliteExecutor<'_>, jobs: &[String]) -> Result<Vec<StepTime>, StoreError> {
+    let jobs = serde_json::Value::from(jobs.to_vec()).to_string();
+    let rows = sqlx::query_as!(
+        StepTime,
+        r#"SELECT name, duration_ms AS "duration_ms!" FROM steps
+           WHERE job IN (SELECT value FROM json_each(?)) AND duration_ms IS NOT NULL"#,
+        jobs
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// What became of one test in one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// The job.
+    pub job: String,
+    /// The test's class.
+    pub class: String,
+    /// The test's name.
+    pub name: String,
+    /// `passed`, `failed`, `error`, `skipped` or `flaky`.
+    pub status: String,
+}
+
+/// What became of the tests with these names in these jobs.
+pub async fn fates(db: impl SqliteExecutor<'_>, jobs: &[String], names: &[String]) -> Result<Vec<Fate>, StoreError> {
+    let (jobs, names) = (serde_json::Value::from(jobs.to_vec()), serde_json::Value::from(names.to_vec()));
+    let (jobs, names) = (jobs.to_string(), names.to_string());
+    let rows = sqlx::query_as!(
+        Fate,
+        r#"SELECT c.job, c.class, c.name, c.status
+           FROM json_each(?) j CROSS JOIN json_each(?) n
+           JOIN attempts a ON a.job = j.value
+           JOIN test_cases c ON c.job = a.job AND c.attempt = a.number AND c.name = n.value
+           ORDER BY c.job DESC, c.attempt"#,
+        jobs,
+        names
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// A test that failed in some of the jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OftenFailed {
+    /// The test's class.
+    pub class: String,
+    /// The test's name.
+    pub name: String,
+    /// In how many jobs.
+    pub failed: i64,
+    /// In which last.
+    pub last_job: String,
+}
+
+/// The tests that failed in these jobs, the most frequent first.
+pub async fn often_failed(
+    db: impl SqliteExecutor<'_>,
+    jobs: &[String],
+    limit: u32,
+) -> Result<Vec<OftenFailed>, StoreError> {
+    let jobs = serde_json::Value::from(jobs.to_vec()).to_string();
+    let rows = sqlx::query_as!(
+        OftenFailed,
+        r#"SELECT c.class, c.name, count(DISTINCT c.job) AS "failed!: i64", max(c.job) AS "last_job!: String"
+           FROM json_each(?) j JOIN attempts a ON a.job = j.value
+           JOIN test_cases c ON c.job = a.job AND c.attempt = a.number AND c.rank = 0
+           GROUP BY c.class, c.name ORDER BY 3 DESC, c.class, c.name LIMIT ?"#,
+        jobs,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
