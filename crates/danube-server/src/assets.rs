@@ -27,6 +27,7 @@ macro_rules! asset {
 static ASSETS: &[Asset] = &[
     asset!("app.css", "text/css; charset=utf-8"),
     asset!("icons.svg", "image/svg+xml"),
+    asset!("favicon.svg", "image/svg+xml"),
     asset!("ui.js", "text/javascript; charset=utf-8"),
     asset!("live.js", "text/javascript; charset=utf-8"),
 ];

@@ -9,7 +9,7 @@ use crate::auth::refuse_cross_site;
 use crate::context::Ctx;
 use crate::permission::Permission;
 use crate::problem::{Code, Problem};
-use crate::request::{Hosts, check_host, finish, not_found, wrong_method};
+use crate::request::{Hosts, check_host, compress, finish, not_found, wrong_method};
 use crate::routes::{Route, routes};
 
 /// The router of every route.
@@ -26,6 +26,7 @@ pub(crate) fn build(ctx: Ctx, hosts: Hosts) -> Router {
         .with_state(ctx)
         .layer(middleware::from_fn_with_state(hosts, check_host))
         .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn(compress))
 }
 
 /// To who has not come in.

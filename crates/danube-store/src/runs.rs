@@ -241,6 +241,38 @@ pub async fn step_times(db: impl SqliteExecutor<'_>, jobs: &[String]) -> Result<
     Ok(rows.fetch_all(db).await?)
 }
 
+/// The step for which a job failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedStep {
+    /// The job.
+    pub job: String,
+    /// In order of start.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// The word for the cause of its end.
+    pub cause: Option<String>,
+    /// The exit code, when the process ran.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+/// The first step of each of these jobs, in its newest attempt, that failed for good and was not let pass.
+pub async fn failed_steps(db: impl SqliteExecutor<'_>, jobs: &[String]) -> Result<Vec<FailedStep>, StoreError> {
+    let jobs = serde_json::Value::from(jobs.to_vec()).to_string();
+    let rows = sqlx::query_as!(
+        FailedStep,
+        r#"SELECT job AS "job!", number AS "number!: u32", name AS "name!", cause, exit_code AS "exit_code: i32", signal AS "signal: i32"
+           FROM steps s JOIN json_each(?) j ON s.job = j.value
+           WHERE attempt = (SELECT max(number) FROM attempts WHERE job = s.job)
+             AND number = (SELECT min(number) FROM steps WHERE job = s.job AND attempt = s.attempt AND number > 0
+                           AND checked AND status NOT IN ('success', 'running') AND (try = tries OR status = 'infra'))"#,
+        jobs
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
 /// What became of one test in one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fate {

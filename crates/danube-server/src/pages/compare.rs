@@ -160,7 +160,8 @@ async fn facts(ctx: &Ctx, left: &JobRow, right: &JobRow) -> Result<Vec<Fact>, Pr
     let mut images = Vec::new();
     for row in [left, right] {
         let containers = containers::list(db, &attempt(row)?).await?.into_iter();
-        let workers = containers.filter(|container| container.role != "coordinator").map(|container| container.image);
+        let workers = containers.filter(|container| container.role != "coordinator");
+        let workers = workers.map(|container| super::job::image(&container.image));
         images.push(workers.collect::<Vec<_>>().join(", "));
     }
     let took =

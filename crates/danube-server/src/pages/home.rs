@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use danube_store::pipelines;
-use danube_store::runs::{self, RunRow};
+use danube_store::runs::{self, FailedStep, RunRow};
 use serde::Deserialize;
 
 use super::chart::{Chart, usual};
@@ -12,7 +12,7 @@ use super::shell::{Shell, Tab};
 use super::state::{self, State};
 use super::time::{When, duration};
 use super::visitor::Visitor;
-use super::{link, page};
+use super::{link, page, words};
 use crate::context::Ctx;
 use crate::problem::Problem;
 use crate::request::extract::InQuery;
@@ -81,7 +81,9 @@ pub(crate) async fn show(
     let names = pipelines::list(ctx.store().read()).await?;
     let runs = runs::of_every_pipeline(ctx.store().read(), BARS).await?;
     let of = |name: &str| runs.iter().filter(|run| run.pipeline == name).cloned().collect::<Vec<_>>();
-    let mut rows: Vec<Row> = names.iter().map(|row| Row::new(&visitor, &row.name, &of(&row.name))).collect();
+    let bad: Vec<_> = runs.iter().filter(|run| state::is_bad(&run.status)).map(|run| run.id.clone()).collect();
+    let failed = runs::failed_steps(ctx.store().read(), &bad).await?;
+    let mut rows: Vec<Row> = names.iter().map(|row| Row::new(&visitor, &row.name, &of(&row.name), &failed)).collect();
     let all = rows.len();
     rows.retain(|row| row.fits(&wanted));
     rows.sort_by(|a, b| (a.need, &a.name).cmp(&(b.need, &b.name)));
@@ -92,12 +94,12 @@ pub(crate) async fn show(
 
 impl Row {
     /// Of a pipeline with these runs, newest first.
-    fn new(visitor: &Visitor, name: &str, runs: &[RunRow]) -> Self {
+    fn new(visitor: &Visitor, name: &str, runs: &[RunRow], failed: &[FailedStep]) -> Self {
         Self {
             name: name.to_owned(),
             href: link::pipeline(name),
             need: need(runs),
-            last: runs.first().map(|run| Last::new(visitor, run, runs)),
+            last: runs.first().map(|run| Last::new(visitor, run, runs, failed)),
             chart: Chart::new(runs),
             usual: usual(runs).map(duration),
         }
@@ -116,7 +118,7 @@ impl Row {
 }
 
 impl Last {
-    fn new(visitor: &Visitor, run: &RunRow, runs: &[RunRow]) -> Self {
+    fn new(visitor: &Visitor, run: &RunRow, runs: &[RunRow], failed: &[FailedStep]) -> Self {
         let clock = &visitor.clock;
         Self {
             state: State::of_job(&run.status, run.reason_kind.as_deref()),
@@ -127,16 +129,21 @@ impl Last {
             actor: run.actor.clone().unwrap_or_default(),
             when: clock.when(run.finished_ms.or(run.started_ms).unwrap_or(run.created_ms)),
             took: run.finished_ms.and_then(|_| clock.between(run.started_ms, run.finished_ms)).map(duration),
-            note: red_since(runs).map(|first| match &run.reason_message {
-                Some(words) if first.id == run.id => words.clone(),
-                words => {
-                    let since = clock.when(first.created_ms);
-                    let words = words.as_ref().map_or(String::new(), |words| format!(" · {words}"));
-                    format!("red since #{}, {}{words}", first.number, since.ago)
-                }
-            }),
+            note: red_since(runs).map(|first| red(visitor, run, first, failed)),
         }
     }
+}
+
+/// What is wrong, and since when.
+fn red(visitor: &Visitor, run: &RunRow, first: &RunRow, failed: &[FailedStep]) -> String {
+    let step = failed.iter().find(|step| step.job == run.id);
+    let words = words::note(step, run.reason_message.as_deref()).unwrap_or_default();
+    if first.id == run.id {
+        return words;
+    }
+    let since = visitor.clock.when(first.created_ms);
+    let words = if words.is_empty() { words } else { format!(" · {words}") };
+    format!("red since #{}, {}{words}", first.number, since.ago)
 }
 
 /// The run with which it began to fail, if it fails now: the oldest of the bad ones since a good one.

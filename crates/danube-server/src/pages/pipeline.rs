@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use danube_store::pipelines;
-use danube_store::runs::{self, RunRow};
+use danube_store::runs::{self, FailedStep, RunRow};
 use serde::Deserialize;
 
 use super::chart::{Chart, took, usual};
@@ -13,7 +13,7 @@ use super::shell::{Crumb, Shell, Tab};
 use super::state::{self, State};
 use super::time::{When, duration};
 use super::visitor::Visitor;
-use super::{link, page};
+use super::{link, page, words};
 use crate::api::pipelines::no_pipeline;
 use crate::context::Ctx;
 use crate::problem::Problem;
@@ -94,6 +94,8 @@ pub(crate) async fn show(
     let known = pipelines::get(db, &name).await?.ok_or_else(|| no_pipeline(&name))?;
     let latest = runs::of_pipeline(db, &name, &runs::Wanted::default(), LATEST).await?;
     let mut shown = runs::of_pipeline(db, &name, &wanted.filter(), PAGE + 1).await?;
+    let bad: Vec<_> = shown.iter().filter(|run| state::is_bad(&run.status)).map(|run| run.id.clone()).collect();
+    let failed = runs::failed_steps(db, &bad).await?;
     let branches = runs::branches(db, &name, BRANCHES_OF).await?;
     let more = shown.len() > PAGE as usize;
     shown.truncate(PAGE as usize);
@@ -104,7 +106,7 @@ pub(crate) async fn show(
     page(&PipelinePage {
         shell: shell.under([Crumb::new("Pipelines", "/"), Crumb::new(&name, &href)]),
         health: Health::new(&visitor, &latest),
-        rows: shown.iter().map(|run| Row::new(&visitor, run, usual_ms)).collect(),
+        rows: shown.iter().map(|run| Row::new(&visitor, run, usual_ms, &failed)).collect(),
         may_write: visitor.may_write(),
         entry_point: known.entry_point,
         triggers: ["manual", "dev", "rerun"],
@@ -155,7 +157,8 @@ impl Health {
 }
 
 impl Row {
-    pub fn new(visitor: &Visitor, run: &RunRow, usual: Option<i64>) -> Self {
+    pub fn new(visitor: &Visitor, run: &RunRow, usual: Option<i64>, failed: &[FailedStep]) -> Self {
+        let step = failed.iter().find(|step| step.job == run.id);
         Self {
             pipeline: None,
             number: run.number,
@@ -172,7 +175,7 @@ impl Row {
                 .zip(usual)
                 .filter(|_| run.status == "success")
                 .and_then(|(took, usual)| change(took, usual)),
-            note: run.reason_message.clone(),
+            note: words::note(step, run.reason_message.as_deref()),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::shell::{Crumb, Shell, Tab};
 use super::state::State;
 use super::time::duration;
 use super::visitor::Visitor;
-use super::{job_page, link, page, words};
+use super::{job_page, link, page};
 use crate::api::pipelines::no_pipeline;
 use crate::context::Ctx;
 use crate::problem::Problem;
@@ -217,7 +217,11 @@ impl Past {
             None => "first seen".to_owned(),
             Some(_) if failed == 0 => "new failure".to_owned(),
             Some(true) if bad.iter().take_while(|bad| **bad).count() == failed => {
-                format!("failed {} in a row before", words::count(failed, "time", "times"))
+                if failed == 1 {
+                    "failed before it, too".to_owned()
+                } else {
+                    format!("failed the {failed} times before it, too")
+                }
             }
             Some(_) => format!("flaky, failed {failed} of {} before", bad.len()),
         }
@@ -255,7 +259,7 @@ mod tests {
         };
         assert_eq!(said(&[]), "first seen");
         assert_eq!(said(&["passed", "passed"]), "new failure");
-        assert_eq!(said(&["failed", "error", "passed"]), "failed 2 times in a row before");
+        assert_eq!(said(&["failed", "error", "passed"]), "failed the 2 times before it, too");
         assert_eq!(said(&["passed", "failed", "passed"]), "flaky, failed 1 of 3 before");
         assert_eq!(said(&["failed", "passed", "failed"]), "flaky, failed 2 of 3 before");
     }

@@ -46,11 +46,13 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let q = wanted.q.trim().to_owned();
     let found = if q.is_empty() { Vec::new() } else { runs_of(&ctx, &q).await? };
+    let ids: Vec<_> = found.iter().map(|run| run.id.clone()).collect();
+    let failed = runs::failed_steps(ctx.store().read(), &ids).await?;
     let shell = Shell::new(&ctx, &visitor, "Search", Tab::None).await?;
     page(&Search {
         shell,
         pipelines: if q.is_empty() { Vec::new() } else { pipelines_of(&ctx, &q).await? },
-        rows: found.iter().map(|run| Row::new(&visitor, run, None).named(&run.pipeline)).collect(),
+        rows: found.iter().map(|run| Row::new(&visitor, run, None, &failed).named(&run.pipeline)).collect(),
         among: AMONG,
         q,
     })

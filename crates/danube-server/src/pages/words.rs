@@ -1,6 +1,7 @@
 //! Every sentence that pages say about states, reasons and times, in one place.
 
 use danube_core::job::FailureKind;
+use danube_store::runs::FailedStep;
 
 /// The word for why a job failed.
 pub(super) fn reason(kind: &str) -> &'static str {
@@ -55,6 +56,15 @@ pub(super) fn step_end(cause: Option<&str>, exit_code: Option<i32>, signal: Opti
         (_, Some(code), _) => format!("exited with {code}"),
         _ => "was lost".to_owned(),
     }
+}
+
+/// Why a run is bad, in a list: the step that failed says more than the reason.
+pub(super) fn note(step: Option<&FailedStep>, message: Option<&str>) -> Option<String> {
+    let of_step = |step: &FailedStep| {
+        let ended = step_end(step.cause.as_deref(), step.exit_code, step.signal);
+        format!("step {} “{}” {ended}", step.number, step.name)
+    };
+    step.map(of_step).or_else(|| message.map(str::to_owned))
 }
 
 /// A number of things.

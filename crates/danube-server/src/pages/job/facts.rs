@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use danube_core::id::AttemptId;
+use danube_core::runtime::ImageSource;
 use danube_store::jobs::JobRow;
 use danube_store::{artifacts, attempts, containers, egress, reports, summaries};
 
@@ -62,7 +63,7 @@ impl Facts {
             hosts: allowed,
             denied: denied.into_iter().take(NAMED).collect(),
             params: params(&row.params),
-            images: images.map(|container| container.image).collect(),
+            images: images.map(|container| image(&container.image)).collect(),
             attempts: attempts.into_iter().map(attempt).collect(),
             rerun_of: row.rerun_of.clone(),
         })
@@ -83,6 +84,14 @@ fn hosts(rows: &[egress::EgressRow]) -> (usize, Vec<String>) {
     }
     let denied: Vec<_> = verdicts.iter().filter(|(_, denied)| **denied).map(|(name, _)| (*name).to_owned()).collect();
     (verdicts.len() - denied.len(), denied)
+}
+
+/// An image's source, which is stored as JSON, as text.
+pub(in crate::pages) fn image(stored: &str) -> String {
+    match serde_json::from_str::<ImageSource>(stored) {
+        Ok(source) => source.to_string(),
+        Err(_) => stored.to_owned(),
+    }
 }
 
 /// Parameters as text.

@@ -25,7 +25,7 @@ mod since;
 mod steps;
 mod why;
 
-pub(super) use facts::params;
+pub(super) use facts::{image, params};
 
 use facts::Facts;
 use since::Since;

@@ -56,7 +56,10 @@ impl Why {
     ) -> Result<Option<Self>, Problem> {
         let Some(step) = decisive(row, steps) else { return Ok(Self::without_step(row)) };
         let culprit = Culprit::of(ctx, attempt, step, href).await?;
-        Ok(Some(Self { step: Some(culprit), ..Self::of_reason(row) }))
+        let why = Self::of_reason(row);
+        // That the danubefile failed says less than how its step did.
+        let message = if row.reason_kind.as_deref() == Some("script") { String::new() } else { why.message };
+        Ok(Some(Self { step: Some(culprit), message, ..why }))
     }
 
     fn without_step(row: &JobRow) -> Option<Self> {
