@@ -190,4 +190,35 @@ mod tests {
             ]
         );
     }
+
+    /// Where this process may make cgroups of version 1's memory hierarchy.
+    fn memory_hierarchy() -> Option<PathBuf> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let found = version_one(&mounts, &own).into_iter().find(|(_, names)| names.contains(&"memory".to_owned()))?;
+        let folder = found.0.parent()?.join(format!("danube-test-{}", std::process::id()));
+        fs::create_dir(&folder).ok().map(|()| folder)
+    }
+
+    #[test]
+    fn cached_pages_are_given_back_before_a_cgroup_goes() {
+        let Some(group) = memory_hierarchy() else {
+            return eprintln!(
+                "skipped: there is no version 1 memory hierarchy here, or this user may make nothing in it"
+            );
+        };
+        let (file, bytes) = (tempfile::NamedTempFile::new().expect("a file"), 8 << 20);
+        // A process of its own, so that what it writes is charged to the cgroup and stays so when it has ended.
+        let script = "echo $$ > \"$0/cgroup.procs\" && head -c \"$2\" /dev/zero > \"$1\" && sync \"$1\"";
+        let mut child = std::process::Command::new("sh");
+        child.args(["-c", script]).args([group.as_os_str(), file.path().as_os_str()]).arg(bytes.to_string());
+        let ended = child.status().expect("a child");
+        let used = || fs::read_to_string(group.join("memory.usage_in_bytes")).expect("usage").trim().parse::<u64>();
+        let before = used().expect("a number");
+        give_back(&group);
+        let after = used().expect("a number");
+        fs::remove_dir(&group).expect("it is empty");
+        assert!(ended.success() && before >= bytes, "{before}");
+        assert!(after < before / 8, "{before} before, {after} after");
+    }
 }
