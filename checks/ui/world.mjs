@@ -40,7 +40,16 @@ cat > junit.xml <<END
 <testsuite name="dates"><testcase classname="picker" name="keeps the zone">$case</testcase>
 <testcase classname="picker" name="rounds midnight"/><testcase classname="picker" name="leaps"><skipped/></testcase></testsuite>
 END
-echo "FAIL src/date.test.ts" > tests.log
+cat > tests.log <<END
+$(printf '\\033[31mFAIL\\033[0m') src/date.test.ts
+  ● picker › keeps the zone
+
+    Expected: 2026-03-29T03:00+02:00
+    Received: 2026-03-29T02:00+01:00
+
+      at src/date.test.ts:41
+Tests: 1 failed, 1 skipped, 1 passed, 3 total
+END
 [ "$1" = pass ]
 `;
 
