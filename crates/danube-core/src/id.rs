@@ -38,7 +38,7 @@ pub struct AttemptId {
 #[serde(try_from = "String", into = "String")]
 pub struct StepId([u8; 16]);
 
-/// The name of a container within its job: `coordinator`, `worker`, `worker-2`, …
+/// The name of a container within its job: `coordinator`, `worker`, `worker-2`, `service-1`, …
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ContainerName(String);
@@ -113,6 +113,18 @@ impl ContainerName {
         }
     }
 
+    /// The `n`-th container in which a service runs, counted from 1: `service-1`, `service-2`, …
+    #[must_use]
+    pub fn service(n: usize) -> Self {
+        Self(format!("service-{n}"))
+    }
+
+    /// Which service's container it is, counted from 1; others are none.
+    #[must_use]
+    pub fn service_number(&self) -> Option<usize> {
+        self.0.strip_prefix("service-")?.parse().ok()
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -182,6 +194,22 @@ mod tests {
         for bad in ["", "ab", &"g".repeat(32), &"AB".repeat(16), &"ab".repeat(17)] {
             assert_eq!(bad.parse::<StepId>(), Err(IdError::StepId), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_container_s_name_says_what_it_is_for() {
+        assert_eq!(
+            (ContainerName::service(3).as_str(), ContainerName::service(3).service_number()),
+            ("service-3", Some(3))
+        );
+        assert_eq!(
+            (ContainerName::worker(2).worker_number(), ContainerName::worker(2).service_number()),
+            (Some(2), None)
+        );
+        assert_eq!(
+            (ContainerName::service(1).worker_number(), ContainerName::coordinator().service_number()),
+            (None, None)
+        );
     }
 
     #[test]

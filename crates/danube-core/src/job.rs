@@ -86,6 +86,8 @@ pub enum FailureKind {
     Cancelled,
     /// A container ran out of memory.
     Oom,
+    /// A service ended while the job still needed it.
+    Service,
     /// A worker's container vanished.
     WorkerLost,
     /// The machine or cluster needed its place.
@@ -145,6 +147,7 @@ impl FailureKind {
             Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",
             Self::Oom => "oom",
+            Self::Service => "service",
             Self::WorkerLost => "worker_lost",
             Self::Evicted => "evicted",
             Self::ImagePull => "image_pull",
@@ -159,7 +162,9 @@ impl FailureKind {
     #[must_use]
     pub const fn exit_class(self) -> ExitClass {
         match self {
-            Self::Script | Self::NoSteps | Self::StepsAbandoned | Self::Oom | Self::EgressDenied => ExitClass::Failed,
+            Self::Script | Self::NoSteps | Self::StepsAbandoned | Self::Oom | Self::Service | Self::EgressDenied => {
+                ExitClass::Failed
+            }
             Self::Config | Self::Policy | Self::ImagePull => ExitClass::Config,
             Self::WorkerLost | Self::Evicted | Self::Infra => ExitClass::Infra,
             Self::Timeout => ExitClass::Timeout,
@@ -177,6 +182,7 @@ impl FailureKind {
             Self::Timeout => "Raise timeout= in @pipeline, or find the step that takes the time.",
             Self::Cancelled => "",
             Self::Oom => "Raise memory= in @pipeline or step.run, or use less.",
+            Self::Service => "Read the service's last lines; its whole log is that of its step.",
             Self::WorkerLost => "Run again; if it happens again, look at what the last step does to its container.",
             Self::Evicted => "Run again: the machine was needed for something else.",
             Self::ImagePull => "Check the image's name, or give it: --image NAME=oci:DIR or --image NAME=tar:FILE.",
@@ -213,6 +219,8 @@ pub enum Interrupt {
     Cancel,
     /// Its time was up.
     Timeout,
+    /// A service that it needs has died.
+    Service,
 }
 
 /// How the runner's process ended, as the coordinator's shim recorded it.
@@ -249,6 +257,8 @@ pub struct Facts {
     pub runner: Option<RunnerEnd>,
     /// The runtime's record: exit code of the coordinator's PID 1.
     pub coordinator_exit: Option<i32>,
+    /// The first service that died before the job needed it no more, in words.
+    pub service: Option<String>,
     /// The first worker that was lost.
     pub loss: Option<Loss>,
     /// Steps started.
@@ -272,8 +282,8 @@ pub mod runner_exit {
 /// Computes how a job ended. The only place that does.
 #[must_use]
 pub fn verdict(facts: &Facts) -> Verdict {
-    if let Some(interrupt) = facts.interrupt {
-        return interrupted(interrupt);
+    if let Some(verdict) = facts.interrupt.and_then(interrupted) {
+        return verdict;
     }
     if let Some(message) = &facts.distrust {
         return failure(FailureKind::Infra, message.clone());
@@ -285,12 +295,15 @@ pub fn verdict(facts: &Facts) -> Verdict {
     }
 }
 
-fn interrupted(interrupt: Interrupt) -> Verdict {
+/// A person's wish and the time's end stand above all else. A service's death does not: records that cannot be trusted
+/// are worse.
+fn interrupted(interrupt: Interrupt) -> Option<Verdict> {
     let (status, kind, message) = match interrupt {
         Interrupt::Cancel => (JobStatus::Cancelled, FailureKind::Cancelled, "cancelled"),
         Interrupt::Timeout => (JobStatus::Timeout, FailureKind::Timeout, "the job's time was up"),
+        Interrupt::Service => return None,
     };
-    Verdict { status, reason: Some(FailureReason { kind, message: message.to_owned() }) }
+    Some(Verdict { status, reason: Some(FailureReason { kind, message: message.to_owned() }) })
 }
 
 fn failure(kind: FailureKind, message: String) -> Verdict {
@@ -318,6 +331,9 @@ fn disagreement(shim: i32, runtime: Option<i32>) -> String {
 fn by_exit(runner: RunnerEnd, facts: &Facts) -> Verdict {
     if runner.oom {
         return failure(FailureKind::Oom, "the coordinator ran out of memory".to_owned());
+    }
+    if let Some(message) = &facts.service {
+        return failure(FailureKind::Service, message.clone());
     }
     match runner.exit_code {
         0 | runner_exit::STEPS_ABANDONED if runner.abandoned > 0 => {
@@ -415,6 +431,21 @@ mod tests {
         let reason = verdict(&Facts { loss: loss(Some(oom)), ..ended(1) }).reason.expect("a failure");
         assert_eq!(reason.message, "worker ran out of memory: limit 512 MiB, peak 511 MiB");
         assert_eq!(kind(&Facts { loss: loss(None), ..ended(0) }), None, "a danubefile may handle it");
+    }
+
+    #[test]
+    fn a_service_that_died_fails_the_job_whatever_the_danubefile_makes_of_it() {
+        let died = |facts| Facts { service: Some("the service `db` ended".into()), ..facts };
+        for code in [0, 1, 10] {
+            let reason = verdict(&died(ended(code))).reason.expect("a failure");
+            assert_eq!((reason.kind, reason.message.as_str()), (FailureKind::Service, "the service `db` ended"));
+        }
+        let interrupt = Some(Interrupt::Service);
+        assert_eq!(kind(&died(Facts { interrupt, ..ended(1) })), Some(FailureKind::Service));
+        let untrue = Some("hash".to_owned());
+        assert_eq!(kind(&died(Facts { interrupt, distrust: untrue, ..ended(1) })), Some(FailureKind::Infra));
+        let cancelled = Facts { interrupt: Some(Interrupt::Cancel), ..ended(1) };
+        assert_eq!(kind(&died(cancelled)), Some(FailureKind::Cancelled));
     }
 
     #[test]

@@ -71,6 +71,13 @@ pub enum Event {
         /// Its limit, and the most that the step used.
         oom: OomRecord,
     },
+    /// A service ended, and nobody had asked it to.
+    ServiceDied {
+        /// Which, how, and its last lines.
+        message: String,
+        /// It had become ready: the danubefile counts on it. Before that the call that started it tells.
+        was_ready: bool,
+    },
     /// A record cannot be trusted.
     Distrust(String),
     /// Somebody wants the job stopped; `force` does not wait for cleanup.
@@ -91,13 +98,14 @@ pub enum Effect {
     CreateGroup,
     /// Start the SDK's runner, or find the one started before, and serve its calls.
     StartRunner,
-    /// Raise `JobCancelled` or `JobTimeout` in the danubefile and stop the steps that run.
+    /// Raise `JobCancelled`, `JobTimeout` or `ServiceDied` in the danubefile and stop the steps that run. Services run on:
+    /// cleanup code may need them.
     Interrupt(Interrupt),
     /// Stop the runner: TERM, grace, KILL.
     StopRunner,
     /// Kill runner and steps now.
     KillAll,
-    /// Stop all steps and say when none is left.
+    /// Stop all steps, then all services, and say when none is left.
     SettleSteps,
     /// Tell every shim to exit, the coordinator's with this code.
     Shutdown {
@@ -157,6 +165,7 @@ impl Machine {
             Event::Terminated { coordinator: true, exit_code, .. } => self.coordinator_gone(exit_code),
             Event::Terminated { coordinator: false, container, oom, .. } => self.worker_gone(container, oom),
             Event::OutOfMemory { container, oom } => self.worker_gone(container, Some(oom)),
+            Event::ServiceDied { message, was_ready } => self.service_died(message, was_ready),
             Event::Distrust(message) => self.distrust(message),
             Event::Cancel { force: true } => self.force_cancel(),
             Event::Cancel { force: false } => self.interrupted(Interrupt::Cancel),
@@ -222,6 +231,15 @@ impl Machine {
             self.facts.loss.get_or_insert(Loss { container, oom });
         }
         Vec::new()
+    }
+
+    /// When the danubefile has ended nobody needs a service any more.
+    fn service_died(&mut self, message: String, was_ready: bool) -> Vec<Effect> {
+        if self.phase != Phase::Running {
+            return Vec::new();
+        }
+        self.facts.service.get_or_insert(message);
+        if was_ready { self.interrupted(Interrupt::Service) } else { Vec::new() }
     }
 
     fn distrust(&mut self, message: String) -> Vec<Effect> {
@@ -343,6 +361,41 @@ mod tests {
         assert_eq!(verdict_of(&machine.on(gone(true, 137))).status, JobStatus::Cancelled);
     }
 
+    fn died(was_ready: bool) -> Event {
+        Event::ServiceDied { message: "the service `db` ended".into(), was_ready }
+    }
+
+    #[test]
+    fn a_service_that_dies_interrupts_the_danubefile_and_fails_the_job() {
+        let mut machine = running();
+        assert_eq!(machine.on(died(true)), [Effect::Interrupt(Interrupt::Service), Effect::Arm(Timer::Cleanup)]);
+        assert_eq!(machine.on(died(true)), [], "once is enough");
+        assert_eq!(machine.on(Event::Deadline(Timer::Cleanup)), [Effect::StopRunner, Effect::Arm(Timer::Exit)]);
+        machine.on(ended(1));
+        machine.on(Event::StepsSettled);
+        let end = machine.on(gone(true, 1));
+        assert_eq!(verdict_of(&end).reason.as_ref().expect("a failure").kind, FailureKind::Service);
+    }
+
+    #[test]
+    fn a_service_that_never_was_ready_is_told_by_its_call_alone() {
+        let mut machine = running();
+        assert_eq!(machine.on(died(false)), []);
+        machine.on(ended(0));
+        machine.on(Event::StepsSettled);
+        let end = machine.on(gone(true, 0));
+        assert_eq!(verdict_of(&end).reason.as_ref().expect("a failure").kind, FailureKind::Service);
+    }
+
+    #[test]
+    fn a_service_that_dies_at_the_end_harms_nobody() {
+        let mut machine = running();
+        machine.on(ended(0));
+        assert_eq!(machine.on(died(true)), []);
+        machine.on(Event::StepsSettled);
+        assert_eq!(verdict_of(&machine.on(gone(true, 0))).status, JobStatus::Success);
+    }
+
     #[test]
     fn a_cancel_before_the_start_ends_the_job_at_once() {
         let mut machine = Machine::default();
@@ -383,6 +436,7 @@ mod tests {
             Event::Deadline(Timer::Job),
             Event::Deadline(Timer::Exit),
             Event::Distrust("x".into()),
+            died(true),
             Event::GroupFailed(GroupFailure::Lost, "x".into()),
         ];
         let mut pending = vec![(Machine::default(), 0)];

@@ -96,6 +96,38 @@ pub enum Role {
     Coordinator,
     /// Runs steps in the user's image.
     Worker,
+    /// Runs one service: the image's own program, beside the steps.
+    Service,
+}
+
+impl Role {
+    /// Every role with its text, as the shim is told and the database keeps it.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Coordinator, "coordinator"), (Self::Worker, "worker"), (Self::Service, "service")];
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, text)| text)
+    }
+
+    /// The role of this text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == text).map(|(role, _)| *role)
+    }
+}
+
+/// What an image runs when nobody says otherwise. The runtime reads it from the image's configuration; a service's shim
+/// is given it as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageProgram {
+    /// The program, with what always comes before its arguments.
+    pub entrypoint: Vec<String>,
+    /// Its arguments, or the program where there is no entrypoint.
+    pub cmd: Vec<String>,
+    /// Where it starts.
+    pub working_dir: String,
 }
 
 /// One container to make.
@@ -284,7 +316,7 @@ pub trait Runtime: Send + Sync + 'static {
 
 /// Environment given to the shim by the runtime. Named here because both runtimes must agree with the shim.
 pub mod shim_env {
-    /// `coordinator` or `worker`.
+    /// `coordinator`, `worker` or `service`.
     pub const ROLE: &str = "DANUBE_SHIM_ROLE";
     /// The group's nonce.
     pub const NONCE: &str = "DANUBE_SHIM_NONCE";
@@ -300,6 +332,8 @@ pub mod shim_env {
     pub const MAILBOX: &str = "DANUBE_SOCKET";
     /// Folder for the SDK's large scripts. The runner inherits it.
     pub const OUTBOX: &str = "DANUBE_OUTBOX";
+    /// A service's [`super::ImageProgram`], as JSON.
+    pub const PROGRAM: &str = "DANUBE_SHIM_PROGRAM";
     /// `uid:gid` that steps run as unless told otherwise.
     pub const USER: &str = "DANUBE_SHIM_USER";
 }
@@ -321,6 +355,14 @@ mod tests {
         for text in ["host", "tar:/a/b.tar", "oci:/a/b", "oci:/a/b:1.2", "rust:1.95"] {
             assert_eq!(ImageSource::parse(text).to_string(), text);
         }
+    }
+
+    #[test]
+    fn every_role_survives_its_text() {
+        for (role, text) in Role::ALL {
+            assert_eq!((role.as_str(), Role::parse(text)), (text, Some(role)));
+        }
+        assert_eq!(Role::parse("boss"), None);
     }
 
     #[test]

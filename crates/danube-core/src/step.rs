@@ -2,6 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+/// What a row of a job's steps is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// A command of `step.run`; number 0 is the danubefile itself.
+    #[default]
+    Step,
+    /// A program that runs beside the steps until it is stopped (`service.start`).
+    Service,
+}
+
+impl StepKind {
+    /// As stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Service => "service",
+        }
+    }
+
+    /// Reads what was stored. What only a newer Danube knows is shown as a step.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        if text == Self::Service.as_str() { Self::Service } else { Self::Step }
+    }
+}
+
 /// What every step finds in its environment unless the image or the step says otherwise.
 pub const ENV_DEFAULTS: [(&str, &str); 5] =
     [("CI", "true"), ("DANUBE", "true"), ("FORCE_COLOR", "1"), ("CLICOLOR_FORCE", "1"), ("PYTHONUNBUFFERED", "1")];

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use danube_core::egress::EgressEvent;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::job::{FailureReason, JobStatus, Verdict};
-use danube_core::runtime::{ContainerSpec, Role, Runtime};
-use danube_proto::mailbox::StepRun;
+use danube_core::runtime::{ContainerSpec, Runtime};
+use danube_core::step::StepKind;
+use danube_proto::mailbox::{ServiceStart, StepRun};
 use danube_proto::v1::{End, EndCause};
 use danube_store::steps::{StepEnd, StepKey, StepRow};
 use danube_store::{Store, Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
@@ -36,6 +37,7 @@ pub struct Before {
 /// A step that is about to be started, or was.
 #[derive(Clone, Debug)]
 pub struct NewStep {
+    kind: StepKind,
     id: StepId,
     spec_hash: Vec<u8>,
     name: String,
@@ -52,6 +54,7 @@ impl NewStep {
     /// The SDK's runner.
     pub fn runner(id: StepId, spec_hash: &[u8], name: &str) -> Self {
         Self {
+            kind: StepKind::Step,
             id,
             spec_hash: spec_hash.to_vec(),
             name: name.to_owned(),
@@ -68,6 +71,7 @@ impl NewStep {
     /// A step of the danubefile.
     pub fn of(id: StepId, spec_hash: &[u8], run: &StepRun, image: &str, container: ContainerName) -> Self {
         Self {
+            kind: StepKind::Step,
             id,
             spec_hash: spec_hash.to_vec(),
             name: run.name.clone(),
@@ -77,6 +81,23 @@ impl NewStep {
             check: run.check,
             attempt: (run.attempt, run.attempts),
             location: run.location.clone(),
+            is_runner: false,
+        }
+    }
+
+    /// A service of the danubefile.
+    pub fn service(id: StepId, spec_hash: &[u8], start: &ServiceStart, container: ContainerName) -> Self {
+        Self {
+            kind: StepKind::Service,
+            id,
+            spec_hash: spec_hash.to_vec(),
+            name: start.name.clone(),
+            group: start.group.clone(),
+            container,
+            image: start.image.clone(),
+            check: true,
+            attempt: (1, 1),
+            location: start.location.clone(),
             is_runner: false,
         }
     }
@@ -133,7 +154,7 @@ pub async fn resume<R: Runtime>(shared: &Shared<R>) -> Result<Before, EngineErro
     let left = u64::try_from(row.budget_ms.saturating_sub(spent)).unwrap_or(0);
     let runner = rows.iter().find(|row| row.number == 0);
     let before = Before {
-        steps: u32::try_from(rows.iter().filter(|row| row.number > 0).count()).unwrap_or(u32::MAX),
+        steps: u32::try_from(rows.iter().filter(|row| is_step(row)).count()).unwrap_or(u32::MAX),
         ran: runner.is_some(),
         runner: runner.and_then(ended),
         remaining: Duration::from_millis(left),
@@ -144,6 +165,11 @@ pub async fn resume<R: Runtime>(shared: &Shared<R>) -> Result<Before, EngineErro
         &containers,
     );
     Ok(before)
+}
+
+/// Neither the danubefile nor a service.
+fn is_step(row: &StepRow) -> bool {
+    row.number > 0 && row.kind() == StepKind::Step
 }
 
 /// The verdict that an earlier engine wrote.
@@ -197,15 +223,15 @@ fn image_text(spec: &ContainerSpec) -> String {
     serde_json::to_string(&spec.image).unwrap_or_default()
 }
 
-/// Writes that a container was added for an image.
+/// Writes that a container was added; `place` says for what.
 pub async fn container_added<R: Runtime>(
     shared: &Shared<R>,
-    image: &str,
+    place: &str,
     spec: &ContainerSpec,
 ) -> Result<(), EngineError> {
-    let (id, name, image) = (shared.plan.group.attempt.clone(), spec.name.clone(), image.to_owned());
-    durable(shared, move |tx| Box::pin(async move { containers::insert(tx, &id, &name, Role::Worker, &image).await }))
-        .await
+    let (id, name, role) = (shared.plan.group.attempt.clone(), spec.name.clone(), spec.role);
+    let place = place.to_owned();
+    durable(shared, move |tx| Box::pin(async move { containers::insert(tx, &id, &name, role, &place).await })).await
 }
 
 /// Writes a status that is not final.
@@ -315,6 +341,7 @@ where
 async fn insert_step<R: Runtime>(shared: &Shared<R>, key: StepKey, step: &NewStep) -> Result<(), EngineError> {
     let group: Vec<String> = step.group.iter().map(|name| shared.mask(name)).collect();
     let row = steps::NewStep {
+        kind: step.kind,
         key,
         id: step.id,
         spec_hash: step.spec_hash.clone(),
@@ -338,10 +365,21 @@ pub async fn end_step<R: Runtime>(
     end: &End,
     message: Option<&str>,
 ) -> Result<(), EngineError> {
+    let cause = if end.oom { "oom".to_owned() } else { end.cause().as_str_name().to_ascii_lowercase() };
+    end_as(shared, record, end, (status_of(end), cause, message)).await
+}
+
+/// The same, with another status and cause than those that the shim's record says by itself.
+pub async fn end_as<R: Runtime>(
+    shared: &Shared<R>,
+    record: StepRecord,
+    end: &End,
+    (status, cause, message): (&'static str, String, Option<&str>),
+) -> Result<(), EngineError> {
     failpoint("before-step-end");
     let row = StepEnd {
-        status: status_of(end),
-        cause: if end.oom { "oom".to_owned() } else { end.cause().as_str_name().to_ascii_lowercase() },
+        status,
+        cause,
         exit_code: Some(end.exit_code),
         signal: (end.signal != 0).then_some(end.signal),
         message: message.map(str::to_owned),
@@ -352,6 +390,14 @@ pub async fn end_step<R: Runtime>(
     };
     close(shared, record, row).await?;
     failpoint("after-step-end");
+    Ok(())
+}
+
+/// Writes that a service is ready.
+pub async fn service_ready<R: Runtime>(shared: &Shared<R>, number: u32) -> Result<(), EngineError> {
+    let key = StepKey { attempt: shared.plan.group.attempt.clone(), number };
+    durable(shared, move |tx| Box::pin(async move { steps::set_ready(tx, &key, now_ms()).await })).await?;
+    failpoint("service-ready");
     Ok(())
 }
 

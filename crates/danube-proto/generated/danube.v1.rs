@@ -30,7 +30,7 @@ pub struct InfoRequest {}
 pub struct InfoReply {
     #[prost(string, tag = "1")]
     pub nonce: ::prost::alloc::string::String,
-    /// coordinator | worker
+    /// coordinator | worker | service
     #[prost(string, tag = "2")]
     pub role: ::prost::alloc::string::String,
     /// of sh, bash: those found in PATH
@@ -64,7 +64,7 @@ pub struct StartRequest {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// empty: /workspace; relative: below /workspace
+    /// empty: /workspace, of a service the image's own; relative: below /workspace
     #[prost(string, tag = "6")]
     pub cwd: ::prost::alloc::string::String,
     /// 0: none; armed on the monotonic clock when the process starts
@@ -91,7 +91,7 @@ pub struct StartRequest {
     /// uid:gid; empty: the container's
     #[prost(string, tag = "14")]
     pub user: ::prost::alloc::string::String,
-    #[prost(oneof = "start_request::Command", tags = "3, 4")]
+    #[prost(oneof = "start_request::Command", tags = "3, 4, 15")]
     pub command: ::core::option::Option<start_request::Command>,
 }
 /// Nested message and enum types in `StartRequest`.
@@ -104,10 +104,19 @@ pub mod start_request {
         /// written to a file, run by a shell
         #[prost(message, tag = "4")]
         Script(super::Script),
+        /// the image's own program
+        #[prost(message, tag = "15")]
+        Image(super::Image),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Argv {
+    #[prost(string, repeated, tag = "1")]
+    pub args: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The image's Entrypoint with these arguments; without any, with its Cmd. Refused where neither names a program.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Image {
     #[prost(string, repeated, tag = "1")]
     pub args: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -267,6 +276,16 @@ pub mod signal_request {
 pub struct SignalReply {
     #[prost(bool, tag = "1")]
     pub running: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProbeRequest {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProbeReply {
+    #[prost(bool, tag = "1")]
+    pub accepts: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequest {}
@@ -701,6 +720,25 @@ pub mod shim_client {
             req.extensions_mut().insert(GrpcMethod::new("danube.v1.Shim", "List"));
             self.inner.unary(req, path, codec).await
         }
+        /// Whether something accepts connections on 127.0.0.1 at this port, as a program in the container would find.
+        pub async fn probe(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProbeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ProbeReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/danube.v1.Shim/Probe");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("danube.v1.Shim", "Probe"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The coordinator's mailbox: unanswered calls of the SDK out, replies in. Refused on a worker's shim.
         pub async fn coordinate(
             &mut self,
@@ -863,6 +901,11 @@ pub mod shim_server {
             &self,
             request: tonic::Request<super::ListRequest>,
         ) -> std::result::Result<tonic::Response<super::ListReply>, tonic::Status>;
+        /// Whether something accepts connections on 127.0.0.1 at this port, as a program in the container would find.
+        async fn probe(
+            &self,
+            request: tonic::Request<super::ProbeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ProbeReply>, tonic::Status>;
         /// Server streaming response type for the Coordinate method.
         type CoordinateStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::CoordinateRequest, tonic::Status>,
@@ -1226,6 +1269,49 @@ pub mod shim_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/danube.v1.Shim/Probe" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProbeSvc<T: Shim>(pub Arc<T>);
+                    impl<T: Shim> tonic::server::UnaryService<super::ProbeRequest>
+                    for ProbeSvc<T> {
+                        type Response = super::ProbeReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProbeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Shim>::probe(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProbeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -27,6 +27,12 @@ pub enum Call {
     /// Stops a running step (`fail_fast`); answered at once.
     #[serde(rename = "step.cancel")]
     StepCancel(StepCancel),
+    /// Starts a service and waits until it is ready.
+    #[serde(rename = "service.start")]
+    ServiceStart(Box<ServiceStart>),
+    /// Ends a service and waits until it has ended.
+    #[serde(rename = "service.stop")]
+    ServiceStop(ServiceStop),
     /// Asks for a secret's value.
     #[serde(rename = "secrets.get")]
     SecretGet(SecretGet),
@@ -128,6 +134,54 @@ pub struct StepCancel {
     pub step_id: String,
 }
 
+/// Parameters of `service.start`; the call's id is the id of the service's process among the steps.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceStart {
+    /// What is shown, at most 63 characters of a-z, 0-9, `-`, `_` and `.`; one running service has it.
+    pub name: String,
+    /// Its image; `host` is this machine.
+    pub image: String,
+    /// In place of the image's `Cmd`: arguments of its `Entrypoint`, or the program where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Over the image's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// When it counts as ready; without one as soon as it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// Milliseconds until it must be ready, from its start.
+    pub timeout_ms: u64,
+    /// Bytes of memory of its container.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Enclosing `step.group` names, outermost first.
+    #[serde(default)]
+    pub group: Vec<String>,
+    /// Where in the danubefile, `danubefile.py:12`.
+    #[serde(default)]
+    pub location: Option<String>,
+}
+
+/// When a service is ready: `{"tcp":5432}`, `{"cmd":["pg_isready"]}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ready {
+    /// Something accepts connections on 127.0.0.1 at this port.
+    Tcp(u16),
+    /// This program, run in the service's container, ends with 0.
+    Cmd(Vec<String>),
+}
+
+/// Parameters of `service.stop`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceStop {
+    /// The id of the call that started it.
+    pub step_id: String,
+}
+
 /// Parameters of `secrets.get`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -187,6 +241,13 @@ pub enum ReplyLine {
 pub enum Answer {
     /// Of `step.run`.
     Step(StepAnswer),
+    /// Of `service.start`: it is ready.
+    Service {
+        /// Its number among the job's steps, as in the log.
+        number: u32,
+        /// Where every container of the job reaches it.
+        host: String,
+    },
     /// Of `secrets.get`.
     Secret {
         /// The value.
@@ -282,6 +343,10 @@ pub enum ErrorCode {
     ImageUnavailable,
     /// The same step id with other parameters.
     StepConflict,
+    /// A service was not ready in time.
+    ServiceNotReady,
+    /// A service ended before it was ready.
+    ServiceDied,
     /// No such secret, or not for this job.
     SecretNotFound,
     /// No such file in the workspace.
@@ -361,6 +426,8 @@ pub mod runner_signal {
     pub const CANCELLED: i32 = 15;
     /// SIGUSR1: raises `JobTimeout` in the main thread.
     pub const TIMEOUT: i32 = 10;
+    /// SIGUSR2: raises `ServiceDied` in the main thread.
+    pub const SERVICE: i32 = 12;
 }
 
 #[cfg(test)]
@@ -384,6 +451,20 @@ mod tests {
         );
         let done = ReplyLine::Ok(Answer::Done {});
         assert_eq!(serde_json::to_string(&done).expect("json"), r#"{"ok":{}}"#);
+    }
+
+    #[test]
+    fn a_service_says_when_it_is_ready() {
+        let read = |ready: &str| {
+            let text = format!(r#"{{"name":"db","image":"postgres:17","timeout_ms":60000,"ready":{ready}}}"#);
+            serde_json::from_str::<ServiceStart>(&text).map(|start| start.ready)
+        };
+        assert_eq!(read(r#"{"tcp":5432}"#).expect("valid"), Some(Ready::Tcp(5432)));
+        assert_eq!(read(r#"{"cmd":["pg_isready"]}"#).expect("valid"), Some(Ready::Cmd(vec!["pg_isready".into()])));
+        assert_eq!(read("null").expect("valid"), None);
+        for wrong in [r#"{"tcp":65536}"#, r#"{"tcp":-1}"#, r#"{"udp":53}"#, r#""tcp""#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

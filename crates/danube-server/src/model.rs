@@ -84,6 +84,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Step {
     /// In order of start.
     pub number: u32,
+    /// `step`, or `service` for a program that runs beside them.
+    pub kind: String,
     pub name: String,
     /// The enclosing groups, outermost first.
     pub group: Vec<String>,
@@ -176,6 +178,7 @@ impl From<StepRow> for Step {
     fn from(row: StepRow) -> Self {
         Self {
             number: row.number,
+            kind: row.kind,
             name: row.name,
             group: serde_json::from_str(&row.group_path).unwrap_or_default(),
             image: row.image,

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use danube_core::runtime::{Role, shim_env};
+use danube_core::runtime::{ImageProgram, Role, shim_env};
 use danube_proto::mailbox::runner_env;
 
 use crate::error::Error;
@@ -41,8 +41,10 @@ pub enum Listen {
 /// The shim's configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Coordinator or worker.
+    /// What the container is for.
     pub role: Role,
+    /// What the image runs by itself; a service's only.
+    pub program: Option<ImageProgram>,
     /// The group's nonce.
     pub nonce: String,
     /// Where masters connect.
@@ -82,6 +84,7 @@ impl Config {
         let named = |name: &str| environment_path(&environment, name).filter(|_| role == Role::Coordinator);
         Ok(Self {
             role,
+            program: if role == Role::Service { Some(own.program()?) } else { None },
             nonce: own.text(shim_env::NONCE)?.ok_or(Error::Missing(shim_env::NONCE))?,
             listen: own.listen()?,
             spool_fd: own.number(shim_env::SPOOL_FD)?,
@@ -113,12 +116,13 @@ impl Own {
     }
 
     fn role(&self) -> Result<Role, Error> {
-        match self.text(shim_env::ROLE)?.as_deref() {
-            Some("coordinator") => Ok(Role::Coordinator),
-            Some("worker") => Ok(Role::Worker),
-            Some(other) => Err(invalid(shim_env::ROLE, other, "coordinator or worker")),
-            None => Err(Error::Missing(shim_env::ROLE)),
-        }
+        let text = self.text(shim_env::ROLE)?.ok_or(Error::Missing(shim_env::ROLE))?;
+        Role::parse(&text).ok_or_else(|| invalid(shim_env::ROLE, &text, "coordinator, worker or service"))
+    }
+
+    fn program(&self) -> Result<ImageProgram, Error> {
+        let Some(text) = self.text(shim_env::PROGRAM)? else { return Ok(ImageProgram::default()) };
+        serde_json::from_str(&text).map_err(|_| invalid(shim_env::PROGRAM, &text, "an image's program as JSON"))
     }
 
     fn listen(&self) -> Result<Listen, Error> {
@@ -174,6 +178,14 @@ mod tests {
     fn a_worker_has_no_mailbox_even_if_its_image_asks_for_one() {
         let read = Config::read(environment(&[("DANUBE_SOCKET", "/tmp/s")])).expect("valid");
         assert_eq!(read.mailbox, None);
+    }
+
+    #[test]
+    fn a_service_alone_has_the_image_s_program() {
+        let program = ("DANUBE_SHIM_PROGRAM", r#"{"entrypoint":["/init"],"cmd":[],"working_dir":"/srv"}"#);
+        let read = Config::read(environment(&[("DANUBE_SHIM_ROLE", "service"), program])).expect("valid");
+        assert_eq!(read.program.expect("a program").entrypoint, ["/init"]);
+        assert_eq!(Config::read(environment(&[program])).expect("valid").program, None);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use danube_proto::v1::InfoReply;
 
 use crate::config::{Config, Environment};
 use crate::process::plan;
-use danube_core::runtime::Role;
 
 /// Answers `Info`, but for the nonce of a later Hello: nothing in it changes.
 pub fn observe(config: &Config) -> InfoReply {
@@ -17,11 +16,7 @@ pub fn observe(config: &Config) -> InfoReply {
     };
     InfoReply {
         nonce: config.nonce.clone(),
-        role: match config.role {
-            Role::Coordinator => "coordinator",
-            Role::Worker => "worker",
-        }
-        .to_owned(),
+        role: config.role.as_str().to_owned(),
         shells: shells(&config.environment),
         uid_map: std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default().trim().to_owned(),
         seccomp: line("Seccomp"),

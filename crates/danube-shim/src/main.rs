@@ -13,6 +13,7 @@ mod info;
 mod install;
 mod listen;
 mod mailbox;
+mod probe;
 mod process;
 mod roots;
 mod serve;

@@ -122,6 +122,7 @@ fn context(config: &Config, limits: Inherited, badness: Badness) -> Result<Conte
     };
     Ok(Context {
         environment: config.environment.clone(),
+        program: config.program.clone(),
         user: config.user.clone(),
         transfers: Arc::new(Transfers::new(files.clone(), roots.clone(), config.user.clone())),
         roots,

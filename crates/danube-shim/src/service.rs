@@ -8,8 +8,9 @@ use danube_proto::v1::shim_server::Shim;
 use danube_proto::v1::signal_request::What;
 use danube_proto::v1::{
     AttachReply, AttachRequest, CoordinateReply, CoordinateRequest, EndCause, GetFileReply, GetFileRequest, HelloReply,
-    HelloRequest, InfoReply, InfoRequest, ListReply, ListRequest, PutFileReply, PutFileRequest, ShutdownReply,
-    ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest, StatTransferReply, StatTransferRequest,
+    HelloRequest, InfoReply, InfoRequest, ListReply, ListRequest, ProbeReply, ProbeRequest, PutFileReply,
+    PutFileRequest, ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest,
+    StatTransferReply, StatTransferRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -20,6 +21,7 @@ use crate::attach::Attach;
 use crate::connection::Connection;
 use crate::ending::Ending;
 use crate::mailbox::Mailbox;
+use crate::probe;
 use crate::roots::Roots;
 use crate::step::record::Command;
 use crate::step::registry::Steps;
@@ -118,6 +120,13 @@ impl Shim for Service {
         master(&request)?;
         let steps = self.steps.all().iter().map(|record| record.state()).collect();
         Ok(Response::new(ListReply { steps }))
+    }
+
+    async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
+        master(&request)?;
+        let port = u16::try_from(request.get_ref().port).ok().filter(|port| *port > 0);
+        let port = port.ok_or_else(|| Status::invalid_argument("a port of 1 to 65535"))?;
+        Ok(Response::new(ProbeReply { accepts: probe::accepts(port).await }))
     }
 
     async fn coordinate(

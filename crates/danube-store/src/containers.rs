@@ -11,7 +11,7 @@ use crate::{StoreError, Tx};
 pub struct ContainerRow {
     /// Its name within the attempt.
     pub name: String,
-    /// `coordinator` or `worker`.
+    /// `coordinator`, `worker` or `service`.
     pub role: String,
     /// Its image, as it was resolved.
     pub image: String,
@@ -26,10 +26,7 @@ pub async fn insert(
     image: &str,
 ) -> Result<(), StoreError> {
     let (job, number, name) = (attempt.job.as_str(), attempt.number, name.as_str());
-    let role = match role {
-        Role::Coordinator => "coordinator",
-        Role::Worker => "worker",
-    };
+    let role = role.as_str();
     sqlx::query!(
         "INSERT INTO containers (job, attempt, name, role, image) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         job,

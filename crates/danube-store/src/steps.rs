@@ -1,6 +1,7 @@
 //! Steps: written before they are started, their log's commits, and how they ended.
 
 use danube_core::id::{AttemptId, ContainerName, StepId};
+use danube_core::step::StepKind;
 use sqlx::SqliteExecutor;
 
 use crate::{StoreError, Tx, from_sql, to_sql};
@@ -19,6 +20,8 @@ pub struct StepKey {
 pub struct NewStep {
     /// Its place.
     pub key: StepKey,
+    /// What it is.
+    pub kind: StepKind,
     /// The SDK's id for the call.
     pub id: StepId,
     /// What of the shim's `Start` must stay the same for the same id.
@@ -84,6 +87,8 @@ pub struct StepEnd {
 pub struct StepRow {
     /// In order of start, from 1.
     pub number: u32,
+    /// `step` or `service`.
+    pub kind: String,
     /// The SDK's id for the call.
     pub step_id: String,
     /// What of the shim's `Start` must stay the same for the same id.
@@ -124,19 +129,30 @@ pub struct StepRow {
     pub bytes: Option<i64>,
     /// SHA-256 of its unmasked output.
     pub sha256: Option<Vec<u8>>,
+    /// When a service became ready.
+    pub ready_ms: Option<i64>,
+}
+
+impl StepRow {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> StepKind {
+        StepKind::of(&self.kind)
+    }
 }
 
 /// Writes a step, in the status `running`, before its `Start` is sent.
 pub async fn insert(tx: &mut Tx, step: &NewStep) -> Result<(), StoreError> {
     let (job, attempt) = (step.key.attempt.job.as_str(), step.key.attempt.number);
-    let (id, container) = (step.id.to_string(), step.container.as_str());
+    let (id, container, kind) = (step.id.to_string(), step.container.as_str(), step.kind.as_str());
     sqlx::query!(
-        "INSERT INTO steps (job, attempt, number, step_id, spec_hash, name, group_path, container, image, checked,
+        "INSERT INTO steps (job, attempt, number, kind, step_id, spec_hash, name, group_path, container, image, checked,
                             try, tries, location, started_ms, status)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running')",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running')",
         job,
         attempt,
         step.key.number,
+        kind,
         id,
         step.spec_hash,
         step.name,
@@ -169,6 +185,21 @@ pub async fn commit_log(tx: &mut Tx, key: &StepKey, log: &LogCommit) -> Result<(
         attempt,
         key.number,
         consumed,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes that a service is ready. The first time stands.
+pub async fn set_ready(tx: &mut Tx, key: &StepKey, at_ms: i64) -> Result<(), StoreError> {
+    let (job, attempt) = (key.attempt.job.as_str(), key.attempt.number);
+    sqlx::query!(
+        "UPDATE steps SET ready_ms = ? WHERE job = ? AND attempt = ? AND number = ? AND ready_ms IS NULL",
+        at_ms,
+        job,
+        attempt,
+        key.number,
     )
     .execute(tx)
     .await?;
@@ -224,10 +255,10 @@ pub async fn list(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<Ve
     let (job, number) = (attempt.job.as_str(), attempt.number);
     let rows = sqlx::query_as!(
         StepRow,
-        r#"SELECT number AS "number: u32", step_id, spec_hash, name, group_path, container, image,
+        r#"SELECT number AS "number: u32", kind, step_id, spec_hash, name, group_path, container, image,
                   checked AS "checked: bool", try AS "try: u32", tries AS "tries: u32", location, status, cause,
                   exit_code AS "exit_code: i32", signal AS "signal: i32", message, started_ms, finished_ms,
-                  duration_ms, bytes, sha256
+                  duration_ms, bytes, sha256, ready_ms
            FROM steps WHERE job = ? AND attempt = ? ORDER BY number"#,
         job,
         number

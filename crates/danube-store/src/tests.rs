@@ -7,6 +7,7 @@ use danube_core::egress::{EgressEvent, EgressVerdict};
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::job::{FailureKind, FailureReason, JobStatus};
 use danube_core::runtime::Role;
+use danube_core::step::StepKind;
 use tempfile::TempDir;
 
 use super::*;
@@ -40,6 +41,7 @@ fn new_job(n: usize) -> jobs::NewJob {
 
 fn new_step(n: usize) -> steps::NewStep {
     steps::NewStep {
+        kind: StepKind::Step,
         key: steps::StepKey { attempt: attempt(n), number: 1 },
         id: StepId::from_bytes([n as u8; 16]),
         spec_hash: vec![1, 2],
@@ -141,6 +143,23 @@ async fn a_page_of_jobs_visits_no_other_job() {
         let plan: Vec<_> = plan.into_iter().map(|row| row.3).collect();
         assert!(plan.len() == 1 && plan[0].contains(&format!("COVERING INDEX {index} (")), "{wanted}: {plan:?}");
     }
+}
+
+#[tokio::test]
+async fn a_service_is_ready_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    insert_job(&store, 1).await.unwrap();
+    insert_attempt(&store, 1).await;
+    let service = steps::NewStep { kind: StepKind::Service, ..new_step(1) };
+    store.write(move |tx| Box::pin(async move { steps::insert(tx, &service).await })).await.unwrap();
+    let row = || async { steps::list(store.read(), &attempt(1)).await.unwrap().remove(0) };
+    assert_eq!((row().await.kind(), row().await.ready_ms), (StepKind::Service, None));
+    for at_ms in [7, 9] {
+        let key = steps::StepKey { attempt: attempt(1), number: 1 };
+        store.write(move |tx| Box::pin(async move { steps::set_ready(tx, &key, at_ms).await })).await.unwrap();
+    }
+    assert_eq!(row().await.ready_ms, Some(7), "the first time stands");
 }
 
 #[tokio::test]

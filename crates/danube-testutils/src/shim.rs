@@ -11,9 +11,9 @@ use danube_proto::limits::{CHUNK_BYTES, PROTOCOL};
 use danube_proto::v1::coordinate_request::Of;
 use danube_proto::v1::{
     AttachReply, AttachRequest, CoordinateReply, CoordinateRequest, GetFileReply, GetFileRequest, HelloReply,
-    HelloRequest, InfoReply, InfoRequest, ListReply, ListRequest, PutFileReply, PutFileRequest, ShutdownReply,
-    ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest, StatTransferReply, StatTransferRequest,
-    attach_reply, signal_request::What,
+    HelloRequest, InfoReply, InfoRequest, ListReply, ListRequest, ProbeReply, ProbeRequest, PutFileReply,
+    PutFileRequest, ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StartReply, StartRequest,
+    StatTransferReply, StatTransferRequest, attach_reply, signal_request::What,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -75,7 +75,7 @@ impl Shim {
     pub fn hello_script(&self) -> Hello {
         match self.0.role {
             Role::Coordinator => self.0.script.coordinator_hello,
-            Role::Worker => self.0.script.worker_hello,
+            Role::Worker | Role::Service => self.0.script.worker_hello,
         }
     }
 
@@ -254,7 +254,7 @@ impl danube_proto::v1::shim_server::Shim for Shim {
 
     async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartReply>, Status> {
         let Some(already_known) = self.started(request.into_inner()) else { return std::future::pending().await };
-        if already_known || self.0.role == Role::Worker || !self.0.script.steps.is_empty() {
+        if already_known || self.0.role != Role::Coordinator || !self.0.script.steps.is_empty() {
             return Ok(Response::new(StartReply { already_known }));
         }
         self.end_runner(0);
@@ -279,9 +279,9 @@ impl danube_proto::v1::shim_server::Shim for Shim {
             return Ok(Response::new(Box::pin(tokio_stream::pending().map(move |reply| (reply, &requests).0))));
         }
         let replies = match (self.0.role, self.step(&first.step_id)) {
-            (Role::Worker, Some(step)) => self.step_replies(step, nth, first.offset),
-            (Role::Worker, None) => return Err(Status::not_found("no such step")),
             (Role::Coordinator, _) => self.runner_replies(nth, first.offset).await,
+            (_, Some(step)) => self.step_replies(step, nth, first.offset),
+            (_, None) => return Err(Status::not_found("no such step")),
         };
         // The acknowledgements must be read, or the call ends when the client's half does.
         let (id, shim) = (first.step_id, self.clone());
@@ -303,6 +303,10 @@ impl danube_proto::v1::shim_server::Shim for Shim {
 
     async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
         Ok(Response::new(ListReply::default()))
+    }
+
+    async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
+        Ok(Response::new(ProbeReply { accepts: false }))
     }
 
     async fn coordinate(

@@ -20,6 +20,8 @@ use super::report::Report;
 pub struct ImageUse {
     /// Which image.
     pub image: UsedImage,
+    /// It starts a service, in a container of its own.
+    pub service: bool,
     /// `memory=`, if it is a literal.
     pub memory_bytes: Option<u64>,
     /// Where the call stands; counts from 1.
@@ -84,7 +86,7 @@ fn image_use(call: &ExprCall, service: bool, report: &mut Report<'_>) -> Option<
         None => UsedImage::Default,
     };
     let (line, column) = report.source.position(call.start());
-    Some(ImageUse { image, memory_bytes: memory_bytes(memory, report), line, column })
+    Some(ImageUse { image, service, memory_bytes: memory_bytes(memory, report), line, column })
 }
 
 fn used(expr: &Expr, report: &mut Report<'_>) -> Option<UsedImage> {
@@ -114,7 +116,7 @@ impl Danubefile {
                 None => known.push(DeclaredImage { image: declared.image.clone(), resources }),
             }
         }
-        for used in &self.uses {
+        for used in self.uses.iter().filter(|used| !used.service) {
             let name = match &used.image {
                 UsedImage::Default => &default,
                 UsedImage::Literal(image) => image,
@@ -123,6 +125,19 @@ impl Danubefile {
             self.raise(&mut known, name, used.memory_bytes);
         }
         known
+    }
+
+    /// The services to make containers for with the job, one for each call that names its image by a literal.
+    #[must_use]
+    pub fn known_services(&self) -> Vec<DeclaredImage> {
+        let of = |used: &ImageUse| match &used.image {
+            UsedImage::Literal(image) if used.service => {
+                let memory_bytes = used.memory_bytes.or(self.resources.memory_bytes);
+                Some(DeclaredImage { image: image.clone(), resources: Resources { memory_bytes, ..self.resources } })
+            }
+            _ => None,
+        };
+        self.uses.iter().filter_map(of).collect()
     }
 
     /// An image's own limits, the pipeline's where it has none.

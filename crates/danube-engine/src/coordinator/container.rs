@@ -1,4 +1,4 @@
-//! The container for a step's image. One whose image was computed at run time is added while the job runs: its name is
+//! The container for a step's image, or for a service. One whose image was computed at run time is added while the job runs: its name is
 //! written down first, so that an engine that takes over asks the runtime for the same one.
 
 use std::sync::Arc;
@@ -30,10 +30,42 @@ where
                 None => continue,
             },
             Err(NoContainer::Make(spec)) => {
-                write_down(shared, image, &spec).await?;
-                return add(shared, image, *spec).await;
+                return match made(shared, image, image, &spec).await {
+                    Ok(link) => Ok((spec.name, link)),
+                    Err(error) => {
+                        shared.forget_container(image);
+                        Err(error)
+                    }
+                };
             }
             Err(NoContainer::Full) => return Err(full(image)),
+        }
+    }
+}
+
+/// A container for one service, made now if none was made for its image with the job.
+pub async fn of_service<R>(
+    shared: &Arc<Shared<R>>,
+    image: &str,
+    memory: Option<u64>,
+) -> Result<(ContainerName, Link), CallError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    let spec = match shared.service_container(image, memory) {
+        Ok(name) => {
+            let link = shared.link_when_there(&name).await.ok_or_else(|| infra("its container could not be made"))?;
+            return Ok((name, link));
+        }
+        Err(NoContainer::Make(spec)) => spec,
+        Err(NoContainer::Full) => return Err(full_of_services(image)),
+    };
+    match made(shared, image, &shared.written_place(image, &spec), &spec).await {
+        Ok(link) => Ok((spec.name, link)),
+        Err(error) => {
+            shared.forget_service_container(&spec.name);
+            Err(error)
         }
     }
 }
@@ -44,37 +76,51 @@ where
     R: Runtime,
     R::Stream: AsyncRead + AsyncWrite,
 {
-    if let Err(error) = add(&shared, &image, spec).await {
+    if let Err(error) = add(&shared, &image, &spec).await {
+        shared.forget_container(&image);
         tracing::debug!(%image, ?error, "not added again");
     }
 }
 
-async fn write_down<R: Runtime>(shared: &Shared<R>, image: &str, spec: &ContainerSpec) -> Result<(), CallError> {
-    let written = records::container_added(shared, image, spec).await;
-    failpoint("container-written");
-    written.map_err(|error| {
-        shared.forget_container(image);
-        infra(error)
-    })
-}
-
-async fn add<R>(shared: &Arc<Shared<R>>, image: &str, spec: ContainerSpec) -> Result<(ContainerName, Link), CallError>
+/// The same for a service's.
+pub async fn adopt_for_service<R>(shared: Arc<Shared<R>>, spec: ContainerSpec)
 where
     R: Runtime,
     R::Stream: AsyncRead + AsyncWrite,
 {
-    let added = shared.services.runtime.add(&shared.plan.group.attempt, &spec).await;
+    if let Err(error) = add(&shared, &spec.image.to_string(), &spec).await {
+        shared.forget_service_container(&spec.name);
+        tracing::debug!(container = %spec.name, ?error, "not added again");
+    }
+}
+
+/// Written down before it is made; `place` is what is written.
+async fn made<R>(shared: &Arc<Shared<R>>, image: &str, place: &str, spec: &ContainerSpec) -> Result<Link, CallError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    let written = records::container_added(shared, place, spec).await;
+    failpoint("container-written");
+    written.map_err(infra)?;
+    add(shared, image, spec).await
+}
+
+async fn add<R>(shared: &Arc<Shared<R>>, image: &str, spec: &ContainerSpec) -> Result<Link, CallError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    let added = shared.services.runtime.add(&shared.plan.group.attempt, spec).await;
     failpoint("container-added");
     if let Err(error) = added {
-        shared.forget_container(image);
         // Nobody is to be shown any longer that it is being made.
         let gone = ContainerState::Terminated { exit_code: 0, signal: None, oom: None };
-        shared.observer.tell(Progress::Container(spec.name, gone));
+        shared.observer.tell(Progress::Container(spec.name.clone(), gone));
         return Err(unavailable(image, &error));
     }
     link(shared, spec.name.clone());
-    let link = shared.link(&spec.name).ok_or_else(|| infra("its container is gone"))?;
-    Ok((spec.name, link))
+    shared.link(&spec.name).ok_or_else(|| infra("its container is gone"))
 }
 
 fn unavailable(image: &str, error: &RuntimeError) -> CallError {
@@ -85,6 +131,14 @@ fn unavailable(image: &str, error: &RuntimeError) -> CallError {
         }
         _ => infra(message),
     }
+}
+
+fn full_of_services(image: &str) -> CallError {
+    let message = format!(
+        "`{image}` needs the ninth container that is made at run time: start it by a service.start(\"{image}\") of its \
+         own with the image as a literal, so that its container starts with the job"
+    );
+    CallError { code: ErrorCode::ImageUnavailable, message }
 }
 
 fn full(image: &str) -> CallError {

@@ -214,8 +214,16 @@ fn parse(id: StepId, line: &[u8]) -> Result<CallLine, CallError> {
 }
 
 /// Every method of docs/protocol.md §6.
-const METHODS: [&str; 6] =
-    ["step.run", "step.cancel", "secrets.get", "artifacts.upload", "reports.junit", "summary.markdown"];
+const METHODS: [&str; 8] = [
+    "step.run",
+    "step.cancel",
+    "service.start",
+    "service.stop",
+    "secrets.get",
+    "artifacts.upload",
+    "reports.junit",
+    "summary.markdown",
+];
 
 fn encode(line: &ReplyLine) -> Bytes {
     serde_json::to_vec(line).map_or_else(|_| Bytes::from_static(BROKEN), Bytes::from)

@@ -1,14 +1,17 @@
-//! Serving the coordinator: its calls come in by the mailbox ([`mailbox`]), steps run in workers ([`step`]).
+//! Serving the coordinator: its calls come in by the mailbox ([`mailbox`]), steps run in workers ([`step`]), services beside
+//! them ([`service`]).
 
 use std::sync::Arc;
 
 use danube_core::id::StepId;
 use danube_core::runtime::Runtime;
-use danube_proto::mailbox::{Answer, Call, CallError, CallLine, ErrorCode, ReplyLine, SecretGet, StepCancel};
+use danube_proto::mailbox::{
+    Answer, Call, CallError, CallLine, ErrorCode, ReplyLine, SecretGet, ServiceStop, StepCancel,
+};
 use danube_proto::v1::signal_request::What;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use container::adopt as adopt_container;
+pub use container::{adopt as adopt_container, adopt_for_service};
 
 use crate::EngineError;
 use crate::job::effects::signal;
@@ -17,9 +20,12 @@ use crate::shim::follow::release;
 
 mod artifact;
 mod container;
+mod last_words;
 pub mod mailbox;
+mod ready;
 pub(crate) mod report;
 mod request;
+pub mod service;
 mod step;
 pub(crate) mod summary;
 mod workspace;
@@ -47,6 +53,8 @@ where
                 answer.map(Answer::Step)
             }
             Call::StepCancel(cancel) => self.cancel(&cancel).await,
+            Call::ServiceStart(start) => service::start(&self.0, id, *start).await,
+            Call::ServiceStop(stop) => self.stop_service(&stop).await,
             Call::SecretGet(get) => self.secret(&get),
             Call::ArtifactUpload(upload) => artifact::upload(&self.0, id, &upload).await,
             Call::ReportsJunit(junit) => report::junit(&self.0, id, &junit).await,
@@ -60,6 +68,8 @@ where
         if self.0.is_asked(id) {
             self.0.forsake(id);
             self.stop(id).await;
+        } else {
+            service::gone(&self.0, id).await;
         }
     }
 
@@ -90,6 +100,12 @@ impl<R: Runtime> Coordinator<R> {
     async fn cancel(&self, cancel: &StepCancel) -> Result<Answer, CallError> {
         let id: StepId = cancel.step_id.parse().map_err(|error| invalid(format!("step_id: {error}")))?;
         self.stop(id).await;
+        Ok(Answer::Done {})
+    }
+
+    async fn stop_service(&self, stop: &ServiceStop) -> Result<Answer, CallError> {
+        let id: StepId = stop.step_id.parse().map_err(|error| invalid(format!("step_id: {error}")))?;
+        service::stop(&self.0, id).await;
         Ok(Answer::Done {})
     }
 

@@ -10,6 +10,7 @@ use danube_core::id::{ContainerName, StepId};
 use danube_core::job::oom_words;
 use danube_core::machine::Event;
 use danube_core::runtime::{OomRecord, Runtime};
+use danube_core::step::StepKind;
 use danube_proto::limits::SCRIPT_BYTES;
 use danube_proto::mailbox::{CallError, ErrorCode, StepAnswer, StepCause, StepRun};
 use danube_proto::v1::signal_request::What;
@@ -65,6 +66,7 @@ fn started<R: Runtime>(shared: &Shared<R>, run: &StepRun, image: &str, record: &
     }
     let step = StepStarted {
         number: record.number,
+        kind: StepKind::Step,
         name: shared.mask(&run.name),
         group: run.group.iter().map(|group| shared.mask(group)).collect(),
         image: image.to_owned(),
@@ -216,7 +218,7 @@ fn answer(number: u32, end: &End, message: Option<String>) -> StepAnswer {
     }
 }
 
-fn cause(end: &End) -> StepCause {
+pub(super) fn cause(end: &End) -> StepCause {
     use danube_proto::v1::EndCause as Cause;
     match end.cause() {
         Cause::Exited => StepCause::Exited,
@@ -257,7 +259,7 @@ fn words(end: &End) -> Option<String> {
     }
 }
 
-fn signal_name(signal: i32) -> String {
+pub(super) fn signal_name(signal: i32) -> String {
     const NAMES: [(i32, &str); 10] = [
         (1, "SIGHUP"),
         (2, "SIGINT"),
@@ -323,7 +325,7 @@ async fn move_script<R: Runtime>(
 }
 
 /// This engine failed, not the step: the verdict will know, whatever the danubefile makes of it.
-fn failed<R: Runtime>(shared: &Shared<R>, error: EngineError) -> CallError {
+pub(super) fn failed<R: Runtime>(shared: &Shared<R>, error: EngineError) -> CallError {
     let _ = shared.events.send(Event::Distrust(error.to_string()));
     infra(error)
 }

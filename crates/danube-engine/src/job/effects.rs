@@ -23,9 +23,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::progress::Progress;
 use super::runner;
+use super::shared::services::Wish;
 use super::shared::{Closed, Keeper, Shared};
 use crate::EngineError;
-use crate::coordinator;
+use crate::coordinator::{self, service};
 use crate::failpoint::failpoint;
 use crate::records::{self, Before};
 use crate::shim::link::Link;
@@ -126,7 +127,16 @@ where
                     Ok(())
                 }));
             }
+            for spec in shared.added_service_containers() {
+                let adopting = coordinator::adopt_for_service(shared.clone(), spec);
+                shared.keep(Box::pin(async move {
+                    adopting.await;
+                    Ok(())
+                }));
+            }
+            service::resume(&shared).await?;
             let _ = shared.events.send(Event::GroupReady);
+            service::tell_died_again(&shared);
             // Before the runtime tells of a container that ended: after this record its end is the expected one.
             if let Some(end) = runner {
                 let _ = shared.events.send(Event::RunnerEnded(runner::end_of(&shared, end)));
@@ -153,6 +163,12 @@ where
         self.shared.close(Closed::Cancelled);
         self.signal_runner(What::Kill(true));
         self.signal_steps(&What::Kill(true));
+        self.spawn(|shared| async move {
+            for running in shared.live_services() {
+                service::end(&running, Wish::Stop, What::Kill(true)).await;
+            }
+            Ok(())
+        });
     }
 
     fn settle(&mut self) {
@@ -161,6 +177,7 @@ where
         self.spawn(|shared| async move {
             coordinator::adopt_orphans(&shared).await?;
             shared.settled().await;
+            service::stop_all(&shared).await?;
             let _ = shared.events.send(Event::StepsSettled);
             Ok(())
         });
@@ -206,6 +223,7 @@ pub const fn raises(interrupt: Interrupt) -> What {
     match interrupt {
         Interrupt::Cancel => What::Signal(runner_signal::CANCELLED),
         Interrupt::Timeout => What::Signal(runner_signal::TIMEOUT),
+        Interrupt::Service => What::Signal(runner_signal::SERVICE),
     }
 }
 
@@ -280,6 +298,11 @@ fn observed<R: Runtime>(shared: &Shared<R>, container: ContainerName, state: Con
     if let ContainerState::Terminated { exit_code, oom, .. } = &state {
         if let Some(link) = shared.link(&container) {
             link.ended();
+        }
+        // A service's container is its own matter; its end is told by whoever follows the service.
+        if container.service_number().is_some() {
+            shared.observer.tell(Progress::Container(container, state));
+            return;
         }
         let containers = &shared.plan.group.containers;
         let coordinator = containers.iter().any(|c| c.name == container && c.role == Role::Coordinator);

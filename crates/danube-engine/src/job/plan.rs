@@ -10,7 +10,7 @@ use danube_core::runtime::{GroupSpec, ImageSource, Resources};
 use danube_proto::mailbox::Context;
 use serde::{Deserialize, Serialize};
 
-/// Containers that may be added for images computed at run time (design: the eight prepared places of a pod).
+/// Containers that may be added for images, and services, computed at run time (design: the eight prepared places of a pod).
 pub const COMPUTED_IMAGES: usize = 8;
 
 /// A job, ready to be run.
@@ -30,6 +30,9 @@ pub struct Plan {
     pub default_image: String,
     /// Images by the name the danubefile uses, and the container each has from the start.
     pub images: BTreeMap<String, ContainerName>,
+    /// The containers that are made with the job for services, each with its image as the danubefile names it.
+    #[serde(default)]
+    pub services: BTreeMap<ContainerName, String>,
     /// Where images come from that the danubefile may name at run time (`--image name=…`).
     pub sources: BTreeMap<String, ImageSource>,
     /// The folder that relative paths of images computed at run time start at.

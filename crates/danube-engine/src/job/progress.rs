@@ -5,6 +5,7 @@ use danube_core::egress::EgressEvent;
 use danube_core::id::ContainerName;
 use danube_core::job::{JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
+use danube_core::step::StepKind;
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
 use danube_store::reports::{CaseRow, ReportRow};
@@ -43,6 +44,8 @@ pub enum Progress {
 pub struct StepStarted {
     /// Counts from 1 in order of start.
     pub number: u32,
+    /// A step, or a service beside them.
+    pub kind: StepKind,
     /// Masked.
     pub name: String,
     /// Enclosing groups, outermost first; masked.
@@ -80,6 +83,7 @@ impl StepStarted {
     pub fn again(row: &StepRow) -> Self {
         Self {
             number: row.number,
+            kind: row.kind(),
             name: row.name.clone(),
             group: serde_json::from_str(&row.group_path).unwrap_or_default(),
             image: row.image.clone(),

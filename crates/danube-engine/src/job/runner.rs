@@ -9,6 +9,7 @@ use danube_core::id::ContainerName;
 use danube_core::job::RunnerEnd;
 use danube_core::machine::Event;
 use danube_core::runtime::{GroupFailure, Role, Runtime};
+use danube_core::step::StepKind;
 use danube_proto::mailbox::runner_env;
 use danube_proto::v1::start_request::Command;
 use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, StartRequest};
@@ -70,7 +71,7 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
     let step = NewStep::runner(shared.plan.runner.step_id, &request.spec_hash, NAME);
     let mut record = records::begin_step(shared, step).await?;
     let (name, group, image) = (NAME.to_owned(), Vec::new(), String::new());
-    let step = StepStarted { number: record.number, name, group, image, attempt: (1, 1) };
+    let step = StepStarted { number: record.number, kind: StepKind::Step, name, group, image, attempt: (1, 1) };
     shared.observer.tell(Progress::StepStarted(step, record.log.tail()));
     if let Some(end) = record.ended {
         return Ok(Ok(end_of(shared, end)));

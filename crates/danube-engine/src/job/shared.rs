@@ -10,11 +10,13 @@ use danube_core::job::Interrupt;
 use danube_core::machine::Event;
 use danube_core::mask::{MaskError, MaskSet, SecretValue};
 use danube_core::runtime::{ContainerSpec, Resources, Role, Runtime};
+use danube_core::step::StepKind;
 use danube_store::Store;
 use danube_store::containers::ContainerRow;
 use danube_store::steps::StepRow;
 use tokio::sync::{mpsc, watch};
 
+use self::services::{Place, Services as StartedServices};
 use super::plan::{COMPUTED_IMAGES, Plan};
 use super::progress::Observer;
 use super::room::Room;
@@ -22,6 +24,8 @@ use crate::artifacts::ArtifactDir;
 use crate::logs::LogDir;
 use crate::records::{KnownStep, KnownSteps};
 use crate::shim::link::{Fenced, Link, Peer};
+
+pub mod services;
 
 /// What a job needs from outside.
 #[derive(Debug)]
@@ -75,6 +79,7 @@ pub struct Shared<R> {
     /// Steps whose caller vanished while they ran.
     forsaken: Mutex<HashSet<StepId>>,
     steps: Mutex<Steps>,
+    services_started: Mutex<StartedServices>,
 }
 
 #[derive(Default)]
@@ -98,6 +103,18 @@ struct Links {
     /// The highest number that a worker's name was given. A name is never given again, also when its container could
     /// not be made: the runtime remembers it.
     named: usize,
+    /// A container each.
+    services: Vec<Place>,
+    /// The highest number that a service's container at run time was given.
+    named_services: usize,
+}
+
+impl Links {
+    /// Whether the container is there, or on its way.
+    fn knows(&self, container: &ContainerName) -> bool {
+        self.by_image.values().any(|name| name == container)
+            || self.services.iter().any(|place| place.name() == container)
+    }
 }
 
 /// Why new steps are refused.
@@ -136,7 +153,7 @@ impl<R: Runtime> Shared<R> {
         let values: Vec<SecretValue> =
             secrets.iter().map(|(name, value)| SecretValue::new(name.clone(), value.clone().into_bytes())).collect();
         let named = plan.group.containers.iter().filter_map(|spec| spec.name.worker_number()).max().unwrap_or(0);
-        let links = Links { by_image: plan.images.clone(), named, ..Links::default() };
+        let links = Links { by_image: plan.images.clone(), named, services: Place::planned(&plan), ..Links::default() };
         let (keepers, kept) = mpsc::unbounded_channel();
         let shared = Self {
             services,
@@ -154,6 +171,7 @@ impl<R: Runtime> Shared<R> {
             closed: Mutex::new(None),
             forsaken: Mutex::default(),
             steps: Mutex::new(Steps::default()),
+            services_started: Mutex::default(),
         };
         Ok((shared, kept))
     }
@@ -198,9 +216,7 @@ impl<R: Runtime> Shared<R> {
     /// The link of a container that another step may be making just now; none if it could not be made.
     pub async fn link_when_there(&self, container: &ContainerName) -> Option<Link> {
         let mut links = self.links.subscribe();
-        let found = links.wait_for(|links| {
-            links.by_container.contains_key(container) || !links.by_image.values().any(|name| name == container)
-        });
+        let found = links.wait_for(|links| links.by_container.contains_key(container) || !links.knows(container));
         found.await.ok().and_then(|links| links.by_container.get(container).cloned())
     }
 
@@ -217,13 +233,13 @@ impl<R: Runtime> Shared<R> {
                 answer = Ok(container.clone());
                 return false;
             }
-            if links.by_image.values().filter(|name| !self.is_planned(name)).count() >= COMPUTED_IMAGES {
+            if self.added(links) >= COMPUTED_IMAGES {
                 return false;
             }
             links.named += 1;
             let name = ContainerName::worker(links.named);
             links.by_image.insert(image.to_owned(), name.clone());
-            answer = Err(NoContainer::Make(Box::new(self.added(image, name))));
+            answer = Err(NoContainer::Make(Box::new(self.worker(image, name))));
             true
         });
         answer
@@ -314,11 +330,14 @@ impl<R: Runtime> Shared<R> {
 
     /// Takes over what another engine left.
     pub fn restore(&self, known: KnownSteps, containers: &[ContainerRow]) {
+        let rows: Vec<StepRow> = known.values().map(|known| known.row.clone()).collect();
+        self.restore_places(containers, &rows);
         let mut steps = lock(&self.steps);
         steps.last = known.values().map(|step| step.row.number).max().unwrap_or(0);
         steps.known = known;
         let names = containers.iter().filter_map(|row| Some((row.name.parse::<ContainerName>().ok()?, &row.image)));
-        let mut added: Vec<_> = names.filter(|(name, _)| !self.is_planned(name)).collect();
+        let workers = names.filter(|(name, _)| name.worker_number().is_some());
+        let mut added: Vec<_> = workers.filter(|(name, _)| !self.is_planned(name)).collect();
         // An image is asked for again only when it could not be had before: the last one counts.
         added.sort_by_key(|(name, _)| name.worker_number());
         self.links.send_modify(|links| {
@@ -333,8 +352,14 @@ impl<R: Runtime> Shared<R> {
         self.plan.group.containers.iter().any(|spec| spec.name == *container)
     }
 
+    /// How many containers were added at run time.
+    fn added(&self, links: &Links) -> usize {
+        let services = links.services.iter().map(Place::name);
+        links.by_image.values().chain(services).filter(|name| !self.is_planned(name)).count()
+    }
+
     /// What is to be made for an image that was computed at run time.
-    fn added(&self, image: &str, name: ContainerName) -> ContainerSpec {
+    fn worker(&self, image: &str, name: ContainerName) -> ContainerSpec {
         let (image, resources) = (self.plan.source(image), self.plan.resources);
         ContainerSpec { name, role: Role::Worker, image, resources }
     }
@@ -343,7 +368,7 @@ impl<R: Runtime> Shared<R> {
     pub fn added_containers(&self) -> Vec<(String, ContainerSpec)> {
         let links = self.links.borrow();
         let added = links.by_image.iter().filter(|(_, name)| !self.is_planned(name));
-        added.map(|(image, name)| (image.clone(), self.added(image, name.clone()))).collect()
+        added.map(|(image, name)| (image.clone(), self.worker(image, name.clone()))).collect()
     }
 
     /// Gives a place back whose container could not be made. Its name stays taken.
@@ -369,7 +394,8 @@ impl<R: Runtime> Shared<R> {
 
     /// Steps from before a restart that have not ended, and whose caller does not wait for them any more.
     pub fn orphans(&self) -> Vec<StepRow> {
-        let open = |known: &KnownStep| !known.met && known.row.finished_ms.is_none();
+        let open =
+            |known: &KnownStep| !known.met && known.row.finished_ms.is_none() && known.row.kind() == StepKind::Step;
         self.known_steps().into_iter().filter(open).map(|known| known.row).collect()
     }
 

@@ -2,6 +2,7 @@
 
 use danube_core::id::{AttemptId, ContainerName, StepId};
 use danube_core::mask::{MaskSet, SecretValue};
+use danube_core::step::StepKind;
 use danube_store::steps::{self, LogCommit, NewStep, StepKey};
 use danube_store::{Store, attempts, jobs};
 use sha2::{Digest, Sha256};
@@ -73,6 +74,7 @@ impl House {
     /// Writes a step's row and opens its log.
     async fn begin(&self, number: u32, masks: &MaskSet) -> StepLog {
         let step = NewStep {
+            kind: StepKind::Step,
             key: key(number),
             id: StepId::from_bytes([number as u8; 16]),
             spec_hash: Vec::new(),

@@ -188,6 +188,7 @@ pub fn plan() -> Plan {
         cleanup_timeout: Duration::from_secs(1),
         default_image: "host".to_owned(),
         images: [("host".to_owned(), worker)].into(),
+        services: BTreeMap::new(),
         sources: BTreeMap::new(),
         base: std::path::PathBuf::new(),
         secrets: Vec::new(),

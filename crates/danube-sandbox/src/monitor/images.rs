@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use danube_core::runtime::{ContainerSpec, ImageSource};
+use danube_core::runtime::{ContainerSpec, ImageProgram, ImageSource};
 use tokio::runtime::Handle;
 
 use super::pull;
@@ -70,6 +70,11 @@ fn base(group: &Group, spec: &ContainerSpec, stored: StoredImage, lower: PathBuf
         groups: user.groups,
         home: user.home.into(),
         env: stored.config.env,
+        program: ImageProgram {
+            entrypoint: stored.config.entrypoint,
+            cmd: stored.config.cmd,
+            working_dir: format!("/{}", stored.config.working_dir.unwrap_or_default().trim_start_matches('/')),
+        },
         nodes: Vec::new(),
         binds: Vec::new(),
     };

@@ -65,9 +65,8 @@ pub fn start(
 fn env(group: &Group, spec: &ContainerSpec) -> Vec<(&'static str, OsString)> {
     let (folder, assigned) = (group.folder.container(&spec.name), &group.assignment.spec);
     let is_coordinator = spec.role == Role::Coordinator;
-    let role = if is_coordinator { "coordinator" } else { "worker" };
     let mut env: Vec<(&str, OsString)> = vec![
-        (shim_env::ROLE, role.into()),
+        (shim_env::ROLE, spec.role.as_str().into()),
         (shim_env::NONCE, assigned.nonce.clone().into()),
         (shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs().to_string().into()),
         (WORKSPACE, group.folder.workspace().into()),

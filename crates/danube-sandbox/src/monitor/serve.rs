@@ -265,17 +265,17 @@ impl Group {
     }
 
     /// `/workspace` belongs to the first worker's user and to a group that all have; `/danube/src` to the
-    /// coordinator's user.
+    /// coordinator's user. A service owns neither: its image's user is not the one that builds.
     async fn share(&self, keeper: &Keeper, role: Role, user: (u32, u32)) -> Result<(), SandboxError> {
         let own = |path, user, mode| vec![Own { path, user, mode, recursive: true }];
-        if role == Role::Worker {
-            let user = (user.0, outfit::WORKSPACE_GROUP);
-            let give = || keeper.own(own(self.folder.workspace(), user, 0o2775));
-            return self.workspace.get_or_try_init(give).await.map(drop);
-        }
-        match &self.assignment.spec.source {
-            Some(_) => keeper.own(own(self.folder.source(), user, 0o755)).await,
-            None => Ok(()),
+        match (role, &self.assignment.spec.source) {
+            (Role::Worker, _) => {
+                let user = (user.0, outfit::WORKSPACE_GROUP);
+                let give = || keeper.own(own(self.folder.workspace(), user, 0o2775));
+                self.workspace.get_or_try_init(give).await.map(drop)
+            }
+            (Role::Coordinator, Some(_)) => keeper.own(own(self.folder.source(), user, 0o755)).await,
+            (Role::Coordinator, None) | (Role::Service, _) => Ok(()),
         }
     }
 

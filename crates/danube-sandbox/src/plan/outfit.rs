@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use danube_core::egress::EgressMode;
-use danube_core::runtime::{ContainerSpec, ImageSource, Role, shim_env};
+use danube_core::runtime::{ContainerSpec, ImageProgram, ImageSource, Role, shim_env};
 
 use super::{Access, Bind, ContainerPlan, Node, Root, etc, host};
 use crate::egress;
@@ -38,6 +38,8 @@ pub struct Base {
     pub home: PathBuf,
     /// `NAME=value`, with a `PATH`.
     pub env: Vec<String>,
+    /// What it runs by itself, as a service.
+    pub program: ImageProgram,
     /// Made in the root.
     pub nodes: Vec<Node>,
     /// Mounted into it.
@@ -72,7 +74,10 @@ impl Planner<'_> {
             let python = config.python.iter().flat_map(|python| &python.mounts);
             binds.extend(python.map(|dir| Bind::read_only(dir)));
         }
-        Base { root: Root::Scratch, user, groups: Vec::new(), home: etc::HOME.into(), env, nodes: root.nodes, binds }
+        let (root, nodes) = (Root::Scratch, root.nodes);
+        // This machine has no program of its own, and what a service runs was most often built by a step.
+        let program = ImageProgram { working_dir: WORKSPACE.into(), ..ImageProgram::default() };
+        Base { root, user, groups: Vec::new(), home: etc::HOME.into(), env, program, nodes, binds }
     }
 
     /// The whole plan of a container on a base.
@@ -108,7 +113,7 @@ impl Planner<'_> {
             source.clone().map(|source| Bind { source, target: target.into(), access: Access::ReadOnly })
         };
         let objects = read_only(&self.assignment.objects(), "/danube/objects");
-        if role == Role::Worker {
+        if role != Role::Coordinator {
             return objects.into_iter().collect();
         }
         let source = read_only(&self.assignment.spec.source.as_ref().map(|_| self.folder.source()), "/danube/src");
@@ -125,19 +130,22 @@ impl Planner<'_> {
 
     fn env(&self, spec: &ContainerSpec, base: &Base) -> Vec<String> {
         let assigned = &self.assignment.spec;
-        let role = if spec.role == Role::Coordinator { "coordinator" } else { "worker" };
         let groups: String = base.groups.iter().map(|group| format!(",{group}")).collect();
         let shared = if self.ids.has_range() { format!(",{WORKSPACE_GROUP}") } else { String::new() };
         let user = format!("{}:{}{groups}{shared}", base.user.0, base.user.1);
         let mut env = base.env.clone();
         env.push(format!("HOME={}", base.home.display()));
         for (name, value) in [
-            (shim_env::ROLE, role.to_owned()),
+            (shim_env::ROLE, spec.role.as_str().to_owned()),
             (shim_env::NONCE, assigned.nonce.clone()),
             (shim_env::USER, user),
             (shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs().to_string()),
         ] {
             env.push(format!("{name}={value}"));
+        }
+        if spec.role == Role::Service {
+            let program = serde_json::to_string(&base.program).unwrap_or_default();
+            env.push(format!("{}={program}", shim_env::PROGRAM));
         }
         if spec.role == Role::Coordinator {
             env.push(format!("{}={MAILBOX}", shim_env::MAILBOX));

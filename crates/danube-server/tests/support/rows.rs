@@ -6,6 +6,7 @@ use danube_core::artifact::ArtifactName;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::job::JobStatus;
 use danube_core::mask::MaskSet;
+use danube_core::step::StepKind;
 use danube_engine::logs::StepLog;
 use danube_store::artifacts::{self, ArtifactRow, Caps, NewArtifact};
 use danube_store::attempts::{self, NewAttempt};
@@ -77,6 +78,7 @@ impl House {
 
     pub async fn row_of_step(&self, job: &JobId, nth: u32, number: u32) {
         let row = NewStep {
+            kind: StepKind::Step,
             key: StepKey { attempt: attempt(job, nth), number },
             id: fresh(),
             spec_hash: Vec::new(),

@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use danube_core::runtime::ImageProgram;
+
 use crate::config::Environment;
 use crate::harden::{Badness, Inherited};
 use crate::process::reaper::Reaper;
@@ -19,6 +21,8 @@ use crate::user::User;
 pub struct Context {
     /// What steps inherit.
     pub environment: Environment,
+    /// What the image runs by itself; a service's container has it.
+    pub program: Option<ImageProgram>,
     /// Whom steps run as.
     pub user: User,
     /// Where `/workspace` is.
@@ -57,6 +61,8 @@ impl Context {
 
     /// A step's working directory.
     pub fn cwd(&self, asked: &str) -> PathBuf {
+        let own = self.program.as_ref().map(|program| program.working_dir.as_str()).unwrap_or_default();
+        let asked = if asked.is_empty() { own } else { asked };
         self.roots.here(&self.roots.workspace.join(Path::new(asked)))
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use danube_proto::v1::start_request::Command;
-use danube_proto::v1::{Script, SecretFile, StartRequest, script};
+use danube_proto::v1::{Image, Script, SecretFile, StartRequest, script};
 
 use super::context::Context;
 use super::files::{Kind, StepFolder};
@@ -77,12 +77,25 @@ impl Making<'_> {
         let failed = |error: io::Error| NotStarted::because("write its script", &error);
         match command {
             Some(Command::Argv(argv)) => self.argv(&argv.args).map_err(failed),
+            Some(Command::Image(image)) => self.argv(&self.own_program(image)?).map_err(failed),
             Some(Command::Script(script)) => {
                 let path = self.script(script).map_err(failed)?;
                 self.shell(script, &path).map_err(failed)
             }
             None => Err(failed(io::ErrorKind::InvalidInput.into())),
         }
+    }
+
+    /// What the image runs, as Docker has it: arguments take the place of `Cmd`.
+    fn own_program(&self, image: &Image) -> Result<Vec<String>, NotStarted> {
+        let program = self.context.program.clone().unwrap_or_default();
+        let args = if image.args.is_empty() { program.cmd } else { image.args.clone() };
+        let whole: Vec<String> = program.entrypoint.into_iter().chain(args).collect();
+        if whole.is_empty() {
+            let message = "the image names no program of its own (Entrypoint, Cmd): say by command= what it shall run";
+            return Err(NotStarted { exit_code: 127, message: message.to_owned() });
+        }
+        Ok(whole)
     }
 
     fn argv(&self, args: &[String]) -> io::Result<Exec> {

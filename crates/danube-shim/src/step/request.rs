@@ -39,6 +39,10 @@ fn check_command(request: &StartRequest) -> Result<(), Status> {
             require(!argv.args.is_empty() && argv.args.len() <= ARGS, "argv must have 1 to 100000 arguments")?;
             require(argv.args.iter().all(|arg| is_text(arg)), "an argument contains a NUL")
         }
+        Some(Command::Image(image)) => {
+            require(image.args.len() <= ARGS, "an image's program has at most 100000 arguments")?;
+            require(image.args.iter().all(|arg| is_text(arg)), "an argument contains a NUL")
+        }
         Some(Command::Script(script)) => {
             require(matches!(script.shell.as_str(), "sh" | "bash"), "shell must be sh or bash")?;
             match &script.source {

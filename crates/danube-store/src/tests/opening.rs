@@ -118,7 +118,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 6] = [
+    const SAMPLES: [(i64, &str); 7] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -150,6 +150,11 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
          INSERT INTO summaries (job, attempt, seq, call, text) VALUES ('j', 1, 1, 'd', '# Done')",
         ),
         (5, "UPDATE jobs SET status = 'running'"),
+        (
+            7,
+            "INSERT INTO containers (job, attempt, name, role, image) VALUES ('j', 1, 'service-1', 'service', 'db');
+         UPDATE steps SET kind = 'service', ready_ms = 1",
+        ),
         (9, "UPDATE jobs SET source_ref = 'main', source_title = 'Use a newer date picker'"),
     ];
     let dir = tempfile::tempdir().unwrap();
@@ -165,7 +170,11 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
     sqlx::Connection::close(connection).await.unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     assert_eq!(jobs::unfinished(store.read()).await.unwrap(), ["j"]);
-    assert_eq!(steps::list(store.read(), &AttemptId { job: "j".parse().unwrap(), number: 1 }).await.unwrap().len(), 1);
+    let attempt = AttemptId { job: "j".parse().unwrap(), number: 1 };
+    assert_eq!(steps::list(store.read(), &attempt).await.unwrap().len(), 1);
+    let roles: Vec<_> =
+        containers::list(store.read(), &attempt).await.unwrap().into_iter().map(|row| row.role).collect();
+    assert_eq!(roles, ["service", "worker"]);
 }
 
 #[tokio::test]

@@ -182,6 +182,10 @@ fn images(
         let parsed = ImageSource::parse(&name).based_on(dir);
         images.entry(name).or_insert(parsed);
     }
+    for service in danubefile.known_services() {
+        let parsed = ImageSource::parse(&service.image).based_on(dir);
+        images.entry(service.image).or_insert(parsed);
+    }
     for (name, source) in &images {
         if let ImageSource::Reference(text) = source {
             text.parse::<Reference>().map_err(|error| {
@@ -211,6 +215,8 @@ impl Request {
             resources: Resources::default(),
         }];
         containers.extend(workers);
+        let (service_containers, services) = self.services();
+        containers.extend(service_containers);
         let python = python.path.to_string_lossy().into_owned();
         let runner = text(&paths.sdk.join(crate::assets::RUNNER_NAME));
         let argv = [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec();
@@ -222,6 +228,7 @@ impl Request {
             cleanup_timeout: self.danubefile.cleanup_timeout,
             default_image: self.danubefile.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             images,
+            services,
             sources: self.images.clone(),
             base: self.dir.clone(),
             secrets: self.secrets.keys().cloned().collect(),
@@ -263,6 +270,17 @@ impl Request {
             names.insert(image, workers[at].name.clone());
         }
         (workers, names)
+    }
+
+    /// One container per service: none is ever shared.
+    fn services(&self) -> (Vec<ContainerSpec>, BTreeMap<ContainerName, String>) {
+        let known = self.danubefile.known_services().into_iter().zip(1..);
+        let specs = known.filter_map(|(service, n)| {
+            let (name, source) = (ContainerName::service(n), self.images.get(&service.image)?.clone());
+            let spec = ContainerSpec { name, role: Role::Service, image: source, resources: service.resources };
+            Some((spec, service.image))
+        });
+        specs.map(|(spec, image)| (spec.clone(), (spec.name, image))).unzip()
     }
 
     fn context(&self, places: &Places, cause: &Cause<'_>, snapshot: &Snapshot, workspace: String) -> Context {

@@ -2,6 +2,7 @@
 //! newer than this client.
 
 use danube_core::job::{ExitClass, FailureKind, FailureReason, JobStatus, Verdict};
+use danube_core::step::StepKind;
 use danube_engine::job::progress::{StepEnded, StepStarted};
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
@@ -68,6 +69,8 @@ pub struct JobDetail {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Step {
     pub number: u32,
+    #[serde(default)]
+    pub kind: StepKind,
     pub name: String,
     #[serde(default)]
     pub group: Vec<String>,
@@ -196,6 +199,7 @@ impl Step {
     pub fn started(&self) -> StepStarted {
         StepStarted {
             number: self.number,
+            kind: self.kind,
             name: self.name.clone(),
             group: self.group.clone(),
             image: self.image.clone(),

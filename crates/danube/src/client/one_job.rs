@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use danube_core::step::StepKind;
+use danube_engine::job::progress::StepEnded;
 use serde_json::Value;
 
 use super::api::{Attempt, JobDetail, Step};
@@ -75,12 +77,13 @@ fn attempt_row(attempt: &Attempt, now: i64) -> Vec<Cell> {
 
 fn step_row(step: &Step) -> Vec<Cell> {
     let started = step.started();
-    let summary =
-        StepSummary { number: step.number, name: full_name(&started), attempt: started.attempt, end: step.ended() };
+    let (name, attempt, end) = (full_name(&started), started.attempt, step.ended());
+    let summary = StepSummary { number: step.number, kind: step.kind, name, attempt, end };
     let running = (summary.outcome() == Outcome::Unknown).then_some(("▶", Tone::Bold));
     let (mark, tone) = running.unwrap_or_else(|| summary.outcome().mark());
     let end = summary.end.as_ref();
-    let how = end.filter(|end| !end.is_success()).map_or(String::new(), outcome);
+    let told = |end: &&StepEnded| !end.is_success() || step.kind == StepKind::Service;
+    let how = end.filter(told).map_or(String::new(), outcome);
     vec![
         Cell::text(mark).toned(tone),
         Cell::figure(step.number),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::api::{Artifact, Job, Output, Step};
 use super::http::{Http, part};
 use super::text::{now_ms, source, why};
-use crate::view::{LAST_LINES, Paint, Summary, Terminal};
+use crate::view::{Paint, StepSummary, Summary, Terminal};
 
 /// What of a job is waited for, while it waits.
 const QUEUE: &str = "queue";
@@ -100,9 +100,10 @@ impl Screen {
     pub fn end(&mut self, http: &Http, job: &Job) -> io::Result<()> {
         self.terminal.waits_no_more(QUEUE);
         self.terminal.closed(0)?;
+        self.summary.verdict = Some(job.verdict());
         if let Some(step) = self.summary.culprit() {
             // The job's end is told even if these cannot be had.
-            self.summary.last_lines = last_lines(http, &job.id, step.number).unwrap_or_default();
+            self.summary.last_lines = last_lines(http, &job.id, step).unwrap_or_default();
         }
         if !self.summary.artifacts.is_empty() {
             self.summary.artifacts_place = Some(format!("to download them: danube artifacts {} -o DIR", job.handle()));
@@ -123,11 +124,12 @@ fn title(job: &Job) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
-fn last_lines(http: &Http, job: &str, step: u32) -> Option<Vec<Vec<u8>>> {
+fn last_lines(http: &Http, job: &str, step: &StepSummary) -> Option<Vec<Vec<u8>>> {
+    let (step, most) = (step.number, step.last_lines());
     let lines = |from: u64, count: usize| {
         http.get::<Lines>(&format!("jobs/{}/steps/{step}/lines?from={from}&count={count}", part(job))).ok()
     };
     let first = lines(0, 1)?;
-    let last = lines(first.total.saturating_sub(LAST_LINES as u64), LAST_LINES)?;
+    let last = lines(first.total.saturating_sub(most as u64), most)?;
     Some(last.lines.into_iter().map(|line| line.text.into_bytes()).collect())
 }

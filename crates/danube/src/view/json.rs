@@ -83,7 +83,7 @@ struct Test<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum StepDetail<'a> {
-    Started { image: &'a str, attempt: u32, attempts: u32 },
+    Started { kind: &'static str, image: &'a str, attempt: u32, attempts: u32 },
     Ended(StepFields<'a>),
 }
 
@@ -124,6 +124,7 @@ struct Reason<'a> {
 #[derive(Serialize)]
 struct Step<'a> {
     step: u32,
+    kind: &'static str,
     name: &'a str,
     #[serde(flatten)]
     end: Option<StepFields<'a>>,
@@ -152,7 +153,8 @@ impl Json {
             return Ok(());
         }
         let (attempt, attempts) = step.attempt;
-        let detail = StepDetail::Started { image: &step.image, attempt, attempts };
+        let kind = step.kind.as_str();
+        let detail = StepDetail::Started { kind, image: &step.image, attempt, attempts };
         Self::print(&Event::Step { step: step.number, name: &full_name(step), state: "started", detail })
     }
 
@@ -202,7 +204,7 @@ impl Json {
     pub(super) fn finished(&mut self, summary: &Summary, verdict: &Verdict, duration_ms: u64) -> io::Result<()> {
         let steps = summary.steps.iter().map(|step| {
             let end = step.end.as_ref().map(StepFields::of);
-            Step { step: step.number, name: &step.name, end }
+            Step { step: step.number, kind: step.kind.as_str(), name: &step.name, end }
         });
         let reason = verdict.reason.as_ref();
         Self::print(&Event::Job(Job {

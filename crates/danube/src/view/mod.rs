@@ -29,15 +29,13 @@ pub use json::Json;
 pub use paint::{Paint, Tone, columns};
 pub use summary::{Outcome, StepSummary, Summary, full_name};
 pub use terminal::Terminal;
-pub use words::{bytes, count, duration, harmless, outcome, shortened};
+pub use words::{bytes, count, duration, first_line, harmless, outcome, shortened};
 
 /// Blocks of output under way to the view at most: a slow terminal makes readers wait, never the job.
 const WAITING: usize = 64;
 /// Bytes or lines read from a log at once.
 const BLOCK: usize = 64 * 1024;
 const LINES: usize = 512;
-/// Lines of a failed step that are shown again at the end.
-pub const LAST_LINES: usize = 20;
 /// How often what takes long is shown anew.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -158,8 +156,10 @@ impl Shown {
     }
 
     fn into_summary(mut self) -> Summary {
-        let log = self.summary.culprit().and_then(|step| self.logs.get(&step.number));
-        let lines = log.and_then(|log| log.reader().and_then(|reader| reader.last_lines(LAST_LINES)).ok());
+        let lines = self.summary.culprit().and_then(|step| {
+            let log = self.logs.get(&step.number)?;
+            log.reader().and_then(|reader| reader.last_lines(step.last_lines())).ok()
+        });
         self.summary.last_lines = lines.unwrap_or_default().into_iter().map(|line| line.text).collect();
         self.summary
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use danube_core::job::Verdict;
+use danube_core::job::{FailureKind, Verdict};
+use danube_core::step::StepKind;
 use danube_engine::job::progress::{StepEnded, StepStarted, SummaryWritten, TestsReported};
 use danube_proto::mailbox::StepCause;
 use danube_store::artifacts::ArtifactRow;
@@ -39,6 +40,8 @@ pub struct Summary {
 pub struct StepSummary {
     /// In order of start, from 1.
     pub number: u32,
+    /// A step, or a service beside them.
+    pub kind: StepKind,
     /// Its name with its groups.
     pub name: String,
     /// Which try of how many.
@@ -53,6 +56,7 @@ impl Summary {
         if step.number > 0 && !self.knows(step.number) {
             self.steps.push(StepSummary {
                 number: step.number,
+                kind: step.kind,
                 name: full_name(step),
                 attempt: step.attempt,
                 end: None,
@@ -85,10 +89,15 @@ impl Summary {
         Some(step)
     }
 
-    /// The step whose failure ended the job: the last one that failed and whose failure counts.
+    /// The step whose failure ended the job: the last one that failed and whose failure counts; a service that died before
+    /// all others.
     pub fn culprit(&self) -> Option<&StepSummary> {
-        let counts = |step: &&StepSummary| step.outcome() == Outcome::Failed;
-        self.steps.iter().rev().find(counts)
+        let failed = |step: &&StepSummary| step.outcome() == Outcome::Failed;
+        let by_service = self.verdict.as_ref().and_then(|verdict| verdict.reason.as_ref());
+        if by_service.is_some_and(|reason| reason.kind == FailureKind::Service) {
+            return self.steps.iter().filter(failed).find(|step| step.kind == StepKind::Service);
+        }
+        self.steps.iter().rev().find(failed)
     }
 
     /// Steps that failed although the job may have succeeded.
@@ -129,12 +138,28 @@ impl Outcome {
     }
 }
 
+/// Lines of a failed step that are shown again at the end.
+const LAST_LINES: usize = 20;
+/// Of a service, which nobody watches while the steps run.
+const LAST_LINES_OF_A_SERVICE: usize = 50;
+
 impl StepSummary {
+    /// How many of its last lines are shown again when its failure ended the job.
+    pub const fn last_lines(&self) -> usize {
+        match self.kind {
+            StepKind::Step => LAST_LINES,
+            StepKind::Service => LAST_LINES_OF_A_SERVICE,
+        }
+    }
+
     /// What became of it.
     pub fn outcome(&self) -> Outcome {
         let Some(end) = &self.end else { return Outcome::Unknown };
         let (attempt, attempts) = self.attempt;
         match end.cause {
+            // A service is there to be stopped; one that ends by itself has failed, whatever its exit code.
+            StepCause::Stopped if self.kind == StepKind::Service => Outcome::Succeeded,
+            _ if self.kind == StepKind::Service => Outcome::Failed,
             _ if end.is_success() => Outcome::Succeeded,
             StepCause::Stopped => Outcome::Stopped,
             _ if attempt < attempts => Outcome::TriedAgain,

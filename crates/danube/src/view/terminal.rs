@@ -10,13 +10,14 @@ use danube_core::egress::{EgressEvent, EgressMode, EgressPolicy};
 use danube_core::id::ContainerName;
 use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::runtime::ContainerState;
+use danube_core::step::StepKind;
 use danube_engine::job::progress::StepStarted;
 
 use super::escapes;
 use super::paint::{Paint, Tone, columns};
 use super::status_line::StatusLine;
 use super::summary::{StepSummary, Summary, full_name};
-use super::words::{advice, bytes, count, duration, harmless, outcome, refusal, shortened};
+use super::words::{advice, bytes, count, duration, first_line, harmless, outcome, refusal, shortened};
 
 /// Bytes of an unfinished line that are kept; a longer one is shown in parts.
 const LONGEST_PART: usize = 64 * 1024;
@@ -111,7 +112,8 @@ impl Terminal {
         self.status.step_started(step.number, &name);
         let image = if step.image == "host" { String::new() } else { format!("  [{}]", harmless(&step.image)) };
         let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(8 + image.chars().count()));
-        let text = self.paint.text(Tone::Bold, &format!("▶ {} {}", step.number, shortened(&name, room)));
+        let what = if step.kind == StepKind::Service { "service " } else { "" };
+        let text = self.paint.text(Tone::Bold, &format!("▶ {} {what}{}", step.number, shortened(&name, room)));
         let image = self.paint.text(Tone::Dim, &image);
         self.line(&format!("{text}{image}"))
     }
@@ -177,7 +179,7 @@ impl Terminal {
     fn end_of(&self, step: &StepSummary) -> (String, String, String) {
         let (mark, tone) = step.outcome().mark();
         let how = match &step.end {
-            Some(end) if end.is_success() => String::new(),
+            Some(end) if end.is_success() && step.kind == StepKind::Step => String::new(),
             Some(end) => self.paint.text(tone, &harmless(&outcome(end))),
             None => self.paint.text(tone, "no end was seen"),
         };
@@ -300,7 +302,8 @@ impl Terminal {
         let why = if message == kind.as_str() {
             String::new()
         } else {
-            format!(": {} ({})", harmless(message), kind.as_str())
+            // Further lines are a log's, and were shown with it.
+            format!(": {} ({})", harmless(first_line(message)), kind.as_str())
         };
         let text = self.paint.text(tone, &format!("✘ {} in {took}{why}", verdict.status));
         self.line(&text)?;
