@@ -553,7 +553,7 @@ class EngineTest(unittest.TestCase):
     def test_verdicts_are_the_engines(self) -> None:
         rust = (REPOSITORY / "crates/danube-core/src/job.rs").read_text()
         kinds = dict(re.findall(r'Self::(\w+) => "(\w+)",', rust))
-        classes = {kind: group for names, group in re.findall(r"((?:Self::\w+ ?\|? ?)+)=> ExitClass::(\w+)", rust)
+        classes = {kind: group for names, group in re.findall(r"((?:Self::\w+\s*\|?\s*)+)=> ExitClass::(\w+)", rust)
                    for kind in re.findall(r"Self::(\w+)", names)}  # fmt: skip
         codes = {name: int(code) for name, code in re.findall(r"Self::(\w+) => (\d+),", rust)}
         for name, kind in kinds.items():

@@ -12,7 +12,7 @@ it runs a command in a container of the job::
 The reference is `docs/sdk.md` in Danube's repository.
 """
 
-from danube import artifacts, reports, secrets, step, summary
+from danube import artifacts, reports, secrets, service, step, summary
 from danube._call import StepCall
 from danube._context import Context, ParamValue, ctx
 from danube._pipeline import pipeline
@@ -31,6 +31,8 @@ from danube.errors import (
     ReportInvalid,
     ReportNotFound,
     SecretNotFound,
+    ServiceDied,
+    ServiceNotReady,
     StepError,
     StepFailed,
     StepLost,
@@ -57,6 +59,8 @@ __all__ = [
     "ReportNotFound",
     "SecretFile",
     "SecretNotFound",
+    "ServiceDied",
+    "ServiceNotReady",
     "StepCall",
     "StepError",
     "StepFailed",
@@ -71,6 +75,7 @@ __all__ = [
     "pipeline",
     "reports",
     "secrets",
+    "service",
     "step",
     "summary",
 ]

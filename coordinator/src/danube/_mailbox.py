@@ -18,6 +18,8 @@ from danube.errors import (
     ReportInvalid,
     ReportNotFound,
     SecretNotFound,
+    ServiceDied,
+    ServiceNotReady,
     UsageError,
 )
 
@@ -33,11 +35,13 @@ else:
 LONGEST_CALL = 1 << 20
 _LONGEST_REPLY = 4 << 20
 
-_ERRORS: dict[str, type[DanubeError] | type[JobCancelled] | type[JobTimeout]] = {
+_ERRORS: dict[str, type[DanubeError] | type[JobCancelled] | type[JobTimeout] | type[ServiceDied]] = {
     "invalid": UsageError,
     "image_unavailable": ImageUnavailable,
     "step_conflict": InfraError,
     "secret_not_found": SecretNotFound,
+    "service_died": ServiceDied,
+    "service_not_ready": ServiceNotReady,
     "artifact_not_found": ArtifactNotFound,
     "report_not_found": ReportNotFound,
     "report_invalid": ReportInvalid,

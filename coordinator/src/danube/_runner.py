@@ -11,7 +11,7 @@ import sys
 import time
 
 from danube import _call, _context, _pipeline, _source
-from danube.errors import JobCancelled, JobTimeout
+from danube.errors import JobCancelled, JobTimeout, ServiceDied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,10 +39,19 @@ class Exit:
     """The pipeline's function returned while steps still ran."""
     UNLOADABLE = 12
     """The danubefile is missing, is no Python, or has no or more than one pipeline."""
+    SERVICE = 123
+    """`ServiceDied` came through."""
     TIMEOUT = 124
     """`JobTimeout` came through."""
     CANCELLED = 130
     """`JobCancelled` came through."""
+
+
+_ENDED_BY: Mapping[type[BaseException], int] = {
+    JobCancelled: Exit.CANCELLED,
+    JobTimeout: Exit.TIMEOUT,
+    ServiceDied: Exit.SERVICE,
+}
 
 
 class Unloadable(Exception):
@@ -95,10 +104,10 @@ def status(load: Callable[[], Callable[[], object]]) -> int:
     except SystemExit as error:
         interrupt.disarm()
         return _exited(error)
-    except (JobCancelled, JobTimeout) as error:
+    except (JobCancelled, JobTimeout, ServiceDied) as error:
         interrupt.disarm()
         complain(f"danube: {error}{_where(error)}\n")
-        return Exit.CANCELLED if isinstance(error, JobCancelled) else Exit.TIMEOUT
+        return _ENDED_BY[type(error)]
     except BaseException as error:
         interrupt.disarm()
         complain(_report_of(error))
@@ -158,6 +167,7 @@ class Interrupt:
     _RAISES: Mapping[int, tuple[type[BaseException], str]] = {
         signal.SIGTERM: (JobCancelled, "the job was cancelled"),
         signal.SIGUSR1: (JobTimeout, "the job's time is up"),
+        signal.SIGUSR2: (ServiceDied, "a service of the job has died"),
     }
 
     def __init__(self) -> None:

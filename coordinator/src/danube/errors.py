@@ -1,6 +1,6 @@
 """Everything that Danube raises.
 
-All but two are a `DanubeError`. `JobCancelled` and `JobTimeout` are not even an `Exception`, so that an
+All but three are a `DanubeError`. `JobCancelled`, `JobTimeout` and `ServiceDied` are not even an `Exception`, so that an
 `except Exception` in a danubefile cannot keep a job alive that must end.
 """
 
@@ -49,6 +49,17 @@ class ImageUnavailable(DanubeError):
             step.run("make", image=f"builder:{ctx.branch}")
         except ImageUnavailable:
             step.run("make", image="builder:main")
+    """
+
+
+class ServiceNotReady(DanubeError):
+    """A service was not ready in its `timeout=`. It has been stopped; the message has its last lines.
+
+    Example:
+        try:
+            search = service.start("opensearch:3", ready=service.tcp(9200), timeout="3m")
+        except ServiceNotReady:
+            print("no search engine: its tests are left out")
     """
 
 
@@ -163,6 +174,14 @@ class JobCancelled(BaseException):
         except JobCancelled:
             step.run("./deploy --undo")
             raise
+    """
+
+
+class ServiceDied(BaseException):
+    """A service ended although nobody had stopped it, and so the job fails, whatever the danubefile makes of it.
+
+    Raised by `service.start` when that happened before it was ready, else as `JobCancelled` is: once, in the main thread. It
+    leaves the same time for cleaning up. The job's reason says which service it was, how it ended and what it said last.
     """
 
 

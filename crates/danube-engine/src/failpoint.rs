@@ -14,7 +14,7 @@ pub fn failpoint(name: &str) {
 pub fn failpoint(_name: &str) {}
 
 /// Every point, in the order in which a job passes them.
-pub const FAILPOINTS: [&str; 21] = [
+pub const FAILPOINTS: [&str; 23] = [
     "job-scheduling",
     "group-created",
     "job-running",
@@ -27,6 +27,8 @@ pub const FAILPOINTS: [&str; 21] = [
     "after-step-end",
     "container-written",
     "container-added",
+    "service-started",
+    "service-ready",
     "artifact-received",
     "artifact-kept",
     "report-received",

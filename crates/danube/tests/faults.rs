@@ -14,8 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::events::Watched;
 use support::{Project, Ran, Random, seed};
 
-/// Steps after and beside each other, one with long output, one captured; each leaves a mark, told in the end.
-const BODY: &str = r#"step.run('echo one >> marks; echo first', name='one')
+/// A service; steps after and beside each other, one with long output, one captured; each leaves a mark, told in the end.
+const BODY: &str = r#"service.start('host', name='db', command=['sh', '-c', 'echo up; touch /tmp/up; exec sleep 1000'],
+              ready=service.cmd(['test', '-e', '/tmp/up']))
+step.run('echo one >> marks; echo first', name='one')
 step.parallel(
     step.call('echo two >> marks; seq 1 20000', name='long'),
     step.call('echo three >> marks; seq 1 20 | while read n; do echo "slow $n"; sleep 0.02; done', name='slow'),

@@ -31,7 +31,8 @@ from danube.testing._job import Job
 from danube.testing._master import Master
 from danube.testing._refused import Refused
 from danube.testing._reports import Reported, junit_xml
-from danube.testing._script import Ends, Hangs, Key, OutOfMemory, Outcome, Prompter, Script, Unscripted
+from danube.testing._script import Ends, Hangs, Key, OutOfMemory, Outcome, Prompter, Script, Unscripted, matches_text
+from danube.testing._service import ServiceOutcome, Services, Stage, StartedService
 from danube.testing._step import Step
 from danube.testing._verdict import Reason, verdict
 from danube.testing._world import world
@@ -47,6 +48,9 @@ __all__ = [
     "Refused",
     "Reported",
     "Script",
+    "ServiceOutcome",
+    "Services",
+    "StartedService",
     "Step",
     "Unscripted",
     "junit_xml",
@@ -65,6 +69,7 @@ def run(
     *,
     source: str | os.PathLike[str] | None = None,
     steps: Script | None = None,
+    services: Services | None = None,
     strict: bool = False,
     params: Mapping[str, ParamValue] | None = None,
     secrets: Mapping[str, str] | None = None,
@@ -90,7 +95,10 @@ def run(
         danubefile: The file; unless given, the `danubefile.py` beside the calling file or in the nearest folder above.
         source: The repository, whose modules can be imported; the file's own folder unless given.
         steps: Which step ends how: name or command to outcome. Whatever is not in it succeeds.
-        strict: Whether a step that is not in `steps`, and an entry of `steps` that no step matches, fail the test.
+        services: Which service comes up how: name or image to the time it takes, or to what `service.start` raises. Whatever
+            is not in it is ready at once.
+        strict: Whether a step that is not in `steps`, and an entry of `steps` or `services` that nothing matches, fail the
+            test.
         params: Values of parameters: of their type, or texts as given to `danube run --param`.
         secrets: Secrets of the job by name. No repr shows a value.
         files: Files of the workspace, by path; they are all that is in it.
@@ -124,11 +132,12 @@ def run(
         "changed_files": None if changed_files is None else list(changed_files),
     }  # fmt: skip
     values = _params.resolve(declared.params, params or {})
-    job = _Run(declared, root, context, values, _checked(secrets or {}), Prompter(steps or {}, strict=strict))
+    prompter, stage = Prompter(steps or {}, strict=strict), Stage(services or {}, matches_text)
+    job = _Run(declared, root, context, values, _checked(secrets or {}), (prompter, stage))
     with tempfile.TemporaryDirectory(prefix="danube-test-") as own:
         ended = job.run(Path(own).resolve(), workspace, files or {})
     if strict and ended.unused:
-        raise Unscripted(f"no step was {', '.join(f'`{key}`' for key in ended.unused)}\n{ended}")
+        raise Unscripted(f"no step or service was {', '.join(f'`{key}`' for key in ended.unused)}\n{ended}")
     return ended
 
 
@@ -167,14 +176,14 @@ class _Run:
         context: dict[str, object],
         params: dict[str, ParamValue],
         secrets: dict[str, str],
-        prompter: Prompter,
+        scripts: tuple[Prompter, Stage],
     ) -> None:
         self._declared = declared
         self._root = root
         self._context = {**context, "params": params}
         self._params = params
         self._secrets = secrets
-        self._prompter = prompter
+        self._prompter, self._stage = scripts
         self._exception: BaseException | None = None
 
     def run(self, own: Path, workspace: str | os.PathLike[str] | None, files: Mapping[str, str | bytes]) -> Job:
@@ -201,7 +210,7 @@ class _Run:
         with _one_at_a_time:
             _running_in.append(me)
             try:
-                master = Master(self._prompter, self._secrets, self._declared, workspace)
+                master = Master(self._prompter, self._stage, self._secrets, self._declared, workspace)
                 with world(master, self._root, workspace, variables) as output:
                     status = self._status(master)
                 return self._ended(master, status, output.getvalue(), workspace)
@@ -242,13 +251,14 @@ class _Run:
             exception=self._exception,
             steps=tuple(master.steps),
             refused=tuple(master.refused),
+            services=tuple(master.stage.started),
             output=self._masked(output),
             duration=master.turns.now,
             artifacts=master.artifacts.kept,
             reports=tuple(master.reports.read),
             summary=self._masked(master.summary.text),
             secrets_read=tuple(master.secrets_read),
-            unused=tuple(self._prompter.unused()),
+            unused=tuple([*self._prompter.unused(), *self._stage.unused()]),
             workspace=workspace,
         )
 

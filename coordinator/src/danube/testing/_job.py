@@ -9,6 +9,7 @@ from pathlib import Path
 from danube._context import ParamValue
 from danube.testing._reports import Reported
 from danube.testing._script import Key, matches
+from danube.testing._service import StartedService
 from danube.testing._step import Step
 from danube.testing._verdict import Reason, Status
 
@@ -25,6 +26,7 @@ class Job:
         exception: What came through the danubefile, if anything did.
         steps: Every try of every step, in order of start.
         refused: Steps that could not start: their image or a secret was not there.
+        services: Every `service.start`, in order of the calls.
         output: What the danubefile printed, and Danube's own words about its end; secrets are masked.
         artifacts: What `artifacts.upload` kept: name to content.
         reports: What each `reports.junit` read, in order of the calls.
@@ -42,6 +44,7 @@ class Job:
     exception: BaseException | None
     steps: tuple[Step, ...]
     refused: tuple[Step, ...]
+    services: tuple[StartedService, ...]
     output: str
     duration: float
     artifacts: dict[str, bytes] = field(repr=False)
@@ -87,6 +90,18 @@ class Job:
         known = get_close_matches(str(key), self.names, 1)
         near = f"; did you mean `{known[0]}`?" if known and not found else ""
         raise AssertionError(f"{len(found) or 'no'} steps are {key!r}{near}\n{self}")
+
+    def service(self, name: str | None = None) -> StartedService:
+        """The only service, or the only one of this name.
+
+        Raises:
+            AssertionError: There is none, or more than one.
+        """
+        found = [service for service in self.services if name is None or service.name == name]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(repr(service.name) for service in self.services) or "none"
+        raise AssertionError(f"{len(found) or 'no'} services are {name!r}; there are: {names}\n{self}")
 
     def report(self, name: str | None = None) -> Reported:
         """The only report, or the only one of this name.
@@ -148,5 +163,8 @@ class Job:
         for step in [*self.steps, *self.refused]:
             where = f"  ({step.location})" if step.location else ""
             lines.append(f"  {step.number or '-':>3}  {step.title}: {step.outcome}{where}")
+        for service in self.services:
+            where = f"  ({service.location})" if service.location else ""
+            lines.append(f"  {service.number or '-':>3}  service {service.name}: {service.outcome}{where}")
         lines += [f"  in the script, but not run: {key}" for key in self.unused]
         return "\n".join([*lines, *(f"  | {line}" for line in self.output.splitlines())])

@@ -18,6 +18,8 @@ from danube.errors import (
     JobCancelled,
     JobTimeout,
     SecretNotFound,
+    ServiceDied,
+    ServiceNotReady,
     StepLost,
     StepTimeout,
     UsageError,
@@ -26,6 +28,8 @@ from danube.testing._declared import Declared
 from danube.testing._files import Artifacts, Kept, Summary, fill
 from danube.testing._reports import Reports
 from danube.testing._script import End, Ends, OutOfMemory, Prompter
+from danube.testing._service import ServiceOutcome, Stage, StartedService, seconds
+from danube.testing._service import of_call as service_of_call
 from danube.testing._step import Cause, Step, of_call
 from danube.testing._turns import FOREVER, Over, Turns
 from danube.testing._verdict import Facts, Reason
@@ -66,8 +70,10 @@ class Asked:
 class Master:
     """What the SDK talks to."""
 
-    def __init__(self, prompter: Prompter, secrets: Mapping[str, str], declared: Declared, workspace: Path) -> None:
+    def __init__(self, prompter: Prompter, stage: Stage, secrets: Mapping[str, str], declared: Declared, workspace: Path) -> None:
         self.turns = Turns(self._stuck)
+        self.stage = stage
+        self._numbers = 0
         self.steps: list[Step] = []
         self.refused: list[Step] = []
         self.secrets_read: list[str] = []
@@ -81,7 +87,7 @@ class Master:
         self._declared = declared
         self._workspace = workspace
         self._asked: dict[str, Asked] = {}
-        self._blow: JobCancelled | JobTimeout | None = None
+        self._blow: JobCancelled | JobTimeout | ServiceDied | None = None
         self._closed: tuple[str, str] | None = None
         self._lock = threading.Lock()
         if declared.timeout is not None:
@@ -91,17 +97,20 @@ class Master:
         """What the SDK opens for each call."""
         return Connection(self)
 
-    def strike(self, why: Literal["cancelled", "timeout"]) -> None:
+    def strike(self, why: Literal["cancelled", "timeout", "service"], words: str = "a service of the job has died") -> None:
         """Ends the job before its time: the main thread learns it where it waits."""
         if self.facts.interrupt is None:
             self.facts.interrupt = why
-            cancelled = why == "cancelled"
-            self._blow = JobCancelled("the job was cancelled") if cancelled else JobTimeout("the job's time is up")
+            if why == "service":
+                self.facts.service = self.facts.service or words
+                self._blow = ServiceDied(words)
+            else:
+                self._blow = JobCancelled("the job was cancelled") if why == "cancelled" else JobTimeout("the job's time is up")
             self.turns.set_alarm(self.turns.now + self._declared.cleanup_timeout, self._close)
 
     def _close(self) -> None:
         """The time for cleaning up is over."""
-        cancelled = self.facts.interrupt == "cancelled"
+        cancelled = self.facts.interrupt != "timeout"
         what = "the job is cancelled" if cancelled else "the job's time is up"
         self._closed = ("cancelled" if cancelled else "timeout", f"{what} and its cleanup time is over")
         for asked in self._asked.values():
@@ -130,6 +139,11 @@ class Master:
         self.struck()
         if call["method"] == "step.run":
             return self._begin(call["id"], params)
+        if call["method"] == "service.start":
+            return self._service(call["id"], params)
+        if call["method"] == "service.stop":
+            self.stage.stop(params["step_id"])
+            return lambda: _ok({})
         if call["method"] == "secrets.get":
             return self._secret(params["name"])
         if call["method"] == "artifacts.upload":
@@ -161,6 +175,37 @@ class Master:
             kept = self._closed or keep()
         return lambda: _error(*kept) if isinstance(kept, tuple) else _ok(kept)
 
+    def _service(self, call_id: str, params: dict[str, Any]) -> Reply:
+        service = service_of_call(params)
+        with self._lock:
+            refusal = self._closed or self.stage.begin(call_id, service)
+            outcome = self.stage.outcome(service)
+            if refusal is None and not _is_one(outcome, (ImageUnavailable, UsageError)):
+                service.number = self._number()
+        return lambda: _error(*refusal) if refusal is not None else self._come_up(service, outcome)
+
+    def _come_up(self, service: StartedService, outcome: ServiceOutcome) -> bytes:
+        if _is_one(outcome, (ImageUnavailable, UsageError)):
+            code = "image_unavailable" if _is_one(outcome, (ImageUnavailable,)) else "invalid"
+            return _error(code, _words(outcome, f"the image `{service.image}` cannot be had"))
+        takes = seconds(outcome)
+        late = _is_one(outcome, (ServiceNotReady,)) or takes > service.timeout
+        if not _is_one(outcome, (ServiceDied,)):
+            self.pause(lambda: False, self.turns.now + min(takes, service.timeout) if not late else self.turns.now + service.timeout)
+        if late:
+            service.state = "not_ready"
+            return _error("service_not_ready", _words(outcome, f"the service `{service.name}` was not ready after {service.timeout} s"))
+        if _is_one(outcome, (ServiceDied,)):
+            service.state = "died"
+            self.facts.service = self.facts.service or _words(outcome, f"the service `{service.name}` ended with exit code 1")
+            return _error("service_died", self.facts.service)
+        service.state = "ready"
+        return _ok({"number": service.number, "host": "127.0.0.1"})
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
     def _begin(self, call_id: str, params: dict[str, Any]) -> Reply:
         large: str | None = params.get("script_file")
         script = None if large is None else Path(large).read_bytes().decode()
@@ -171,7 +216,7 @@ class Master:
             self.refused.append(step)
             return lambda: _error(*refusal)
         with self._lock:
-            step.number, step.started = len(self.steps) + 1, self.turns.now
+            step.number, step.started = self._number(), self.turns.now
             self.steps.append(step)
             self.facts.steps += 1
         asked = Asked(step, end, separate=params["separate"] or (step.capture and not step.tty))
@@ -208,8 +253,11 @@ class Master:
 
     def _follow(self, asked: Asked) -> bytes:
         step, seconds, limit = asked.step, asked.seconds(), asked.limit()
-        if _is(asked.end, JobCancelled) or _is(asked.end, JobTimeout):
-            self.strike("cancelled" if _is(asked.end, JobCancelled) else "timeout")
+        if _is(asked.end, JobCancelled) or _is(asked.end, JobTimeout) or _is(asked.end, ServiceDied):
+            if _is(asked.end, ServiceDied):
+                self.strike("service", _words(asked.end, "a service of the job has died"))
+            else:
+                self.strike("cancelled" if _is(asked.end, JobCancelled) else "timeout")
             if not self.turns.is_member():
                 # The main thread waits for this one by other means than turns.
                 self.turns.signal()
@@ -276,6 +324,10 @@ class Connection:
 
 def _is(end: End, kind: type[BaseException]) -> bool:
     return isinstance(end, kind) or (isinstance(end, type) and issubclass(end, kind))
+
+
+def _is_one(outcome: ServiceOutcome, kinds: tuple[type[BaseException], ...]) -> bool:
+    return isinstance(outcome, kinds) or (isinstance(outcome, type) and issubclass(outcome, kinds))
 
 
 def _words(end: object, otherwise: str) -> str:

@@ -16,14 +16,15 @@ from danube.errors import (
     JobCancelled,
     JobTimeout,
     SecretNotFound,
+    ServiceDied,
     StepLost,
     StepTimeout,
     UsageError,
 )
 from danube.testing._step import Step
 
-RAISED = (ImageUnavailable, InfraError, JobCancelled, JobTimeout, SecretNotFound, StepLost, StepTimeout, UsageError)
-"""What a step may be scripted to raise."""
+RAISED = (ImageUnavailable, InfraError, JobCancelled, JobTimeout, SecretNotFound, ServiceDied, StepLost, StepTimeout, UsageError)
+"""What a step may be scripted to raise. `ServiceDied` is what strikes while it runs, as `JobCancelled` does."""
 
 Raised: TypeAlias = (
     type[ImageUnavailable]
@@ -31,6 +32,7 @@ Raised: TypeAlias = (
     | type[JobCancelled]
     | type[JobTimeout]
     | type[SecretNotFound]
+    | type[ServiceDied]
     | type[StepTimeout]
     | type[UsageError]
     | ImageUnavailable
@@ -38,6 +40,7 @@ Raised: TypeAlias = (
     | JobCancelled
     | JobTimeout
     | SecretNotFound
+    | ServiceDied
     | UsageError
 )
 
@@ -180,12 +183,17 @@ def _rank(key: Key) -> int:
     return 2
 
 
+def matches_text(key: str, text: str) -> bool:
+    """Whether a text is the key, in which `*` stands for anything."""
+    # A command may have a `*` of its own.
+    pattern = re.compile(".*".join(map(re.escape, key.split("*"))), re.DOTALL)
+    return key == text or pattern.fullmatch(text) is not None
+
+
 def _matches(key: Key, step: Step) -> bool:
     texts = (step.name, step.title, step.text)
     if isinstance(key, str):
-        # A command may have a `*` of its own.
-        pattern = re.compile(".*".join(map(re.escape, key.split("*"))), re.DOTALL)
-        return key in texts or any(pattern.fullmatch(text) for text in texts)
+        return any(matches_text(key, text) for text in texts)
     if isinstance(key, re.Pattern):
         return any(key.search(text) for text in texts)
     return key(step)

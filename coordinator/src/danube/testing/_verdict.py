@@ -8,7 +8,7 @@ from typing import Literal
 from danube._runner import Exit
 
 Status = Literal["success", "failure", "timeout", "cancelled"]
-Kind = Literal["script", "no_steps", "steps_abandoned", "timeout", "cancelled", "oom", "worker_lost", "config"]
+Kind = Literal["script", "no_steps", "steps_abandoned", "timeout", "cancelled", "oom", "service", "worker_lost", "config"]
 
 _EXIT_CODES: dict[Kind, int] = {"timeout": 4, "cancelled": 130, "worker_lost": 3, "config": 2}
 
@@ -18,7 +18,8 @@ class Reason:
     """Why a job did not succeed.
 
     Attributes:
-        kind: As data: `script`, `no_steps`, `steps_abandoned`, `timeout`, `cancelled`, `oom`, `worker_lost`, `config`.
+        kind: As data: `script`, `no_steps`, `steps_abandoned`, `timeout`, `cancelled`, `oom`, `service`, `worker_lost`,
+            `config`.
         message: In words.
     """
 
@@ -35,7 +36,8 @@ class Reason:
 class Facts:
     """What decides."""
 
-    interrupt: Literal["cancelled", "timeout"] | None = None
+    interrupt: Literal["cancelled", "timeout", "service"] | None = None
+    service: str | None = None
     loss: Reason | None = None
     steps: int = 0
     abandoned: int = 0
@@ -43,7 +45,7 @@ class Facts:
 
 def verdict(status: int, facts: Facts) -> tuple[Status, Reason | None]:
     """How a job ends whose runner ended with this status."""
-    if facts.interrupt is not None:
+    if facts.interrupt == "cancelled" or facts.interrupt == "timeout":
         message = "cancelled" if facts.interrupt == "cancelled" else "the job's time was up"
         return facts.interrupt, Reason(facts.interrupt, message)
     reason = _reason(status, facts)
@@ -51,6 +53,8 @@ def verdict(status: int, facts: Facts) -> tuple[Status, Reason | None]:
 
 
 def _reason(status: int, facts: Facts) -> Reason | None:
+    if facts.service is not None:
+        return Reason("service", facts.service)
     if status in (Exit.SUCCESS, Exit.STEPS_ABANDONED) and facts.abandoned:
         steps = f"{facts.abandoned} step{'' if facts.abandoned == 1 else 's'}"
         return Reason("steps_abandoned", f"the danubefile ended while {steps} still ran")
