@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 import danube
-from danube import ctx, pipeline, secrets, step
+from danube import ctx, pipeline, secrets, service, step
 from tests.master import REPOSITORY, wire_fields
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ class DocumentationTest(unittest.TestCase):
 
     def test_the_reference_has_every_argument(self) -> None:
         reference = REFERENCE.read_text()
-        for function in [step.run, step.parallel, pipeline]:
+        for function in [step.run, step.parallel, service.start, pipeline]:
             for argument in inspect.signature(function).parameters:
                 if argument != "function":
                     self.assertIn(f"`{argument}", reference)

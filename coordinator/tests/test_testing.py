@@ -18,9 +18,20 @@ from typing import Any, get_args
 
 import danube
 from danube import testing
-from danube import ImageUnavailable, InfraError, JobCancelled, JobTimeout, StepFailed, StepLost, StepTimeout
+from danube import (
+    ImageUnavailable,
+    InfraError,
+    JobCancelled,
+    JobTimeout,
+    ServiceDied,
+    ServiceNotReady,
+    StepFailed,
+    StepLost,
+    StepTimeout,
+    UsageError,
+)
 from danube.reports import Report
-from danube.testing import Ends, Hangs, Job, OutOfMemory, Reason, Refused, Reported, Script, Step, Unscripted, junit_xml, run
+from danube.testing import Ends, Hangs, Job, OutOfMemory, Reason, Refused, Reported, Script, Services, Step, Unscripted, junit_xml, run
 from danube.testing._verdict import Facts, Kind, verdict
 from tests.job import pipeline
 from tests.master import REPOSITORY, wire_fields
@@ -152,7 +163,7 @@ class StoryTest(TestingTest):
     def test_strict_foresees_every_step_and_every_entry(self) -> None:
         with self.assertRaisesRegex(Unscripted, r"step `test › unit tests` \(danubefile.py:8\).*did you mean it by `unit test`"):
             self.release(strict=True, steps={"lint": 0, "unit test": 0})
-        with self.assertRaisesRegex(Unscripted, "no step was `publish`\nrelease: success"):
+        with self.assertRaisesRegex(Unscripted, "no step or service was `publish`\nrelease: success"):
             self.release(strict=True, steps={"lint": 0, "unit tests": 0, "publish": 0})
         self.release(strict=True, steps={"*": 0}).assert_succeeded()
         self.assertEqual(self.release(steps={"lnit": 1}).unused, ("lnit",))
@@ -295,6 +306,57 @@ class OutcomeTest(TestingTest):
         body = "try: step.run('a')\nexcept BaseException: step.run('b')"
         job = self.body(body, steps={"a": JobCancelled})
         self.assertEqual((job.status, job.names, job.exception), ("cancelled", ["a", "b"], None))
+
+
+class ServiceTest(TestingTest):
+    def test_services_are_seen_and_ready_at_once(self) -> None:
+        job = self.body(
+            """
+            with step.group("it"), service.start("postgres:17", ready=service.tcp(5432), env={"A": "b"}) as db:
+                step.run("make test", env={"HOST": db.host})
+            service.start("host", command=["./server"], ready=service.cmd(["true"]), memory="1Gi")
+            """
+        )
+        job.assert_succeeded()
+        db, server = job.services
+        self.assertEqual((db.name, db.image, db.port, db.env, db.group, db.state, db.stopped), ("postgres", "postgres:17", 5432, {"A": "b"}, ("it",), "ready", True))
+        self.assertEqual((server.command, server.probe, server.memory, server.stopped), (("./server",), ("true",), 1 << 30, False))
+        self.assertEqual((db.number, job.steps[0].number, server.number), (1, 2, 3))
+        self.assertIs(job.service("postgres"), db)
+        self.assertIn("service postgres: ready, stopped", str(job))
+        with self.assertRaisesRegex(AssertionError, "2 services are None"):
+            job.service()
+
+    def test_a_service_takes_its_time_on_the_job_s_own_clock(self) -> None:
+        job = self.body("service.start('a', timeout=60); step.run('true')", services={"a": "50s"})
+        job.assert_succeeded()
+        self.assertEqual(job.duration, 50)
+        late = self.body("try: service.start('a')\nexcept ServiceNotReady: step.run('without')", services={"a": "2m"})
+        late.assert_ran("without")
+        self.assertEqual((late.duration, late.service().state), (60, "not_ready"))
+
+    def test_a_service_that_cannot_be_had(self) -> None:
+        for outcome, kind in ((ImageUnavailable, "ImageUnavailable"), (UsageError("no"), "UsageError")):
+            job = self.body("service.start('a')", services={"*": outcome})
+            job.assert_failed()
+            self.assertEqual((type(job.exception).__name__, job.service().number), (kind, 0))
+
+    def test_a_service_that_dies_fails_the_job_whatever_the_danubefile_makes_of_it(self) -> None:
+        body = "try: service.start('a')\nexcept ServiceDied as error: print(error)\nstep.run('true')"
+        job = self.body(body, services={"a": ServiceDied})
+        job.assert_failed("service")
+        self.assertEqual((job.exit_code, job.output), (1, "the service `a` ended with exit code 1\n"))
+
+    def test_a_service_may_die_while_a_step_runs(self) -> None:
+        body = "service.start('a')\ntry: step.run('long')\nfinally: step.run('tidy')"
+        job = self.body(body, steps={"long": ServiceDied("the service `a` ended")})
+        job.assert_failed("service")
+        job.assert_ran("long", "tidy")
+        self.assertEqual((job.steps[0].cause, job.reason and job.reason.message), ("stopped", "the service `a` ended"))
+
+    def test_the_script_must_fit(self) -> None:
+        with self.assertRaisesRegex(Unscripted, "no step or service was `b`"):
+            self.body("service.start('a'); step.run('true')", services={"b": 1}, steps={"true": 0}, strict=True)
 
 
 class ParallelTest(TestingTest):
@@ -529,7 +591,7 @@ class DocumentationTest(unittest.TestCase):
 
     def test_every_public_name_has_a_docstring(self) -> None:
         for name in testing.__all__:
-            if name not in ("Key", "Outcome", "Script"):
+            if name not in ("Key", "Outcome", "Script", "ServiceOutcome", "Services"):
                 self.assertTrue(inspect.getdoc(getattr(testing, name)), name)
 
 
@@ -553,7 +615,7 @@ class EngineTest(unittest.TestCase):
     def test_verdicts_are_the_engines(self) -> None:
         rust = (REPOSITORY / "crates/danube-core/src/job.rs").read_text()
         kinds = dict(re.findall(r'Self::(\w+) => "(\w+)",', rust))
-        classes = {kind: group for names, group in re.findall(r"((?:Self::\w+\s*\|?\s*)+)=> ExitClass::(\w+)", rust)
+        classes = {kind: group for names, group in re.findall(r"((?:Self::\w+\s*\|?\s*)+)=>\s*\{?\s*ExitClass::(\w+)", rust)
                    for kind in re.findall(r"Self::(\w+)", names)}  # fmt: skip
         codes = {name: int(code) for name, code in re.findall(r"Self::(\w+) => (\d+),", rust)}
         for name, kind in kinds.items():
@@ -613,8 +675,25 @@ AGREED: dict[str, tuple[str, Script]] = {
         {"a": _up, "b": 1},
     ),
     "no such program": ("step.run(['no-such-program'])", {"no-such-program": Ends(127, started=False)}),
+    "services": (
+        """
+        with service.start('host', name='db', command=['sleep', '1000']) as db:
+            print(db, db.number)
+            try: service.start('host', name='db', command=['sleep', '1000'])
+            except UsageError as error: print(error)
+            step.run('true', name='a')
+        try: service.start('host', command=['sleep', '1000'], ready=service.cmd(['false']), timeout=0.1)
+        except ServiceNotReady as error: print(str(error).split(':')[0])
+        service.start('host', name='db', command=['sleep', '1000'])
+        step.run('true', name='b')
+        """,
+        {},
+    ),
     "not in the secrets": ("try: step.run('true', secrets=['NO'])\nexcept SecretNotFound: step.run('true', name='b')", {}),
 }
+
+
+COMING_UP: Services = {"sleep": ServiceNotReady}
 
 
 def _compared(log: list[str]) -> list[str]:
@@ -639,7 +718,7 @@ class AgreementTest(TestingTest):
         for name, (body, steps) in AGREED.items():
             with self.subTest(name):
                 text = pipeline(body).replace("'tests'", "'tests', params={'n': 7}" + (", timeout=2" if "out of time" in name else ""))
-                job = run(self.write(HEAD + text), steps=steps)
+                job = run(self.write(HEAD + text), steps=steps, services=COMING_UP if name == "services" else None)
                 ran = self.danube_run()
                 self.assertTrue(ran.stdout, ran.stderr)
                 events = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -647,7 +726,9 @@ class AgreementTest(TestingTest):
                 log = [event["text"] for event in events if event["type"] == "log" and event["step"] == 0]
                 self.assertEqual(_compared(job.output.splitlines()), _compared(log))
                 ours = [(step.title, step.cause, step.exit_code) for step in job.steps]
-                self.assertEqual(ours, [(step["name"], step["cause"], step["exit_code"]) for step in real["steps"]])
+                self.assertEqual(ours, [(step["name"], step["cause"], step["exit_code"]) for step in real["steps"] if step["kind"] == "step"])
+                theirs = [(step["step"], step["name"]) for step in real["steps"] if step["kind"] == "service"]
+                self.assertEqual([(service.number, service.name) for service in job.services if service.number], theirs)
                 reason = real.get("reason") or {}
                 self.assertEqual((job.status, job.exit_code), (real["status"], ran.returncode))
                 self.assertEqual(job.reason and (job.reason.kind, job.reason.message),

@@ -160,11 +160,10 @@ class Job:
         """The whole job, for people."""
         why = f": {self.reason.message}" if self.reason else ""
         lines = [f"{self.name}: {self.status}{why}"]
-        for step in [*self.steps, *self.refused]:
-            where = f"  ({step.location})" if step.location else ""
-            lines.append(f"  {step.number or '-':>3}  {step.title}: {step.outcome}{where}")
-        for service in self.services:
-            where = f"  ({service.location})" if service.location else ""
-            lines.append(f"  {service.number or '-':>3}  service {service.name}: {service.outcome}{where}")
+        shown = [(step.number, step.title, step.outcome, step.location) for step in [*self.steps, *self.refused]]
+        shown += [(service.number, f"service {service.name}", service.outcome, service.location) for service in self.services]
+        for number, title, outcome, location in sorted(shown, key=lambda entry: (not entry[0], entry[0])):
+            where = f"  ({location})" if location else ""
+            lines.append(f"  {number or '-':>3}  {title}: {outcome}{where}")
         lines += [f"  in the script, but not run: {key}" for key in self.unused]
         return "\n".join([*lines, *(f"  | {line}" for line in self.output.splitlines())])

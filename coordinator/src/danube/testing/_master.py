@@ -191,10 +191,10 @@ class Master:
         takes = seconds(outcome)
         late = _is_one(outcome, (ServiceNotReady,)) or takes > service.timeout
         if not _is_one(outcome, (ServiceDied,)):
-            self.pause(lambda: False, self.turns.now + min(takes, service.timeout) if not late else self.turns.now + service.timeout)
+            self.pause(lambda: False, self.turns.now + (service.timeout if late else takes))
         if late:
             service.state = "not_ready"
-            return _error("service_not_ready", _words(outcome, f"the service `{service.name}` was not ready after {service.timeout} s"))
+            return _error("service_not_ready", _words(outcome, f"the service `{service.name}` was not ready after {service.timeout:g} s"))
         if _is_one(outcome, (ServiceDied,)):
             service.state = "died"
             self.facts.service = self.facts.service or _words(outcome, f"the service `{service.name}` ended with exit code 1")
