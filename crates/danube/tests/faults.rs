@@ -295,6 +295,56 @@ fn a_monitor_that_died_with_the_engine_is_infra_when_gone_on_with() {
     resumed(&project).expect(3).because("infra");
 }
 
+/// A service that is ready and a step that never ends; cleanup that says so.
+const WITH_SERVICE: &str = "service.start('host', name='db', ready=service.cmd(['test', '-e', '/tmp/up']),
+              command=['sh', '-c', 'echo up; touch /tmp/up; exec perl -e \"sleep 1000\"'])
+try:
+    step.run('echo working; exec sleep 1000', name='long')
+finally:
+    step.run('echo undone', name='undo')";
+
+fn service_has_died(project: &Project, ran: Ran, how: &str) {
+    let ran = ran.expect(1).because("service");
+    let told = ran.job()["reason"]["message"].as_str().expect("a reason").to_owned();
+    assert_eq!(told, format!("the service `db` {how}; its last lines:\n  up"));
+    assert_eq!(
+        (ran.names(), ran.step(2)["cause"].as_str()),
+        (["db", "long", "undo"].map(str::to_owned).to_vec(), Some("stopped"))
+    );
+    assert_eq!(fs::read(logs(project).join("1.raw")).expect("a log"), b"up\n");
+}
+
+#[test]
+fn a_service_that_dies_while_no_engine_looks_is_found_dead() {
+    let project = Project::pipeline(WITH_SERVICE);
+    let mut run = project.watch(&[]);
+    run.until_line("working");
+    run.child.kill().expect("a child of ours");
+    run.child.wait().expect("its end");
+    let service = below(monitor(&project)).into_iter().find(|(_, name)| name == "perl");
+    kill(service.expect("the service").0);
+    service_has_died(&project, resumed(&project), "was ended by signal 9 (SIGKILL)");
+}
+
+#[test]
+fn a_service_s_death_that_is_written_down_is_told_again() {
+    let dying = WITH_SERVICE.replace("\"sleep 1000\"", "\"sleep 1; exit 3\"");
+    let project = Project::pipeline(&dying);
+    killed_at(&project, "after-step-end", &[]);
+    service_has_died(&project, resumed(&project), "ended with exit code 3");
+}
+
+#[test]
+fn a_killed_shim_of_a_service_is_a_dead_service() {
+    let project = Project::pipeline(WITH_SERVICE);
+    let mut run = project.watch(&[]);
+    run.until_line("working");
+    kill(shim_of(&project, "perl"));
+    let ran = run.end().expect(1).because("service");
+    let told = ran.job()["reason"]["message"].as_str().expect("a reason").to_owned();
+    assert!(told.starts_with("the service `db` was lost: "), "{told}");
+}
+
 #[test]
 fn a_run_that_another_engine_works_on_names_its_process() {
     let (project, mut run) = working();

@@ -7,6 +7,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use support::dev::Dev;
 use support::image::Image;
 use support::{Project, Ran};
 
@@ -66,10 +67,10 @@ fn reason(ran: &Ran) -> String {
 #[test]
 fn a_service_runs_as_its_image_says_and_steps_reach_it() {
     let project = served(&format!(
-        "db = service.start('oci:server', name='db', env={{'GREETING': 'good day', 'WAIT': '0.3'}}, ready=service.tcp(5000))
+        "db = service.start('oci:server', name='db', env={{'GREETING': 'good day', 'WAIT': '0.3', 'PORT': '389'}}, ready=service.tcp(389))
 assert (db.name, db.number, db.host) == ('db', 1, '127.0.0.1'), db
 {}",
-        bash("ask 5000")
+        bash("ask 389")
     ));
     let ran = project.run(&["--json"]).expect(0);
     assert_eq!(ran.lines(2, None), ["good day"]);
@@ -77,9 +78,15 @@ assert (db.name, db.number, db.host) == ('db', 1, '127.0.0.1'), db
     assert_eq!(log.last().map(String::as_str), Some("closing"), "{log:?}");
     assert!(log[0].starts_with("user ") && log[0].ends_with(", says good day"), "{log:?}");
     let started = ran.events().into_iter().find(|event| event["type"] == "step").expect("a step");
-    assert_eq!((&started["kind"], &started["image"], &started["name"]), (&json!("service"), &json!("oci:server"), &json!("db")));
+    assert_eq!(
+        (&started["kind"], &started["image"], &started["name"]),
+        (&json!("service"), &json!("oci:server"), &json!("db"))
+    );
     let db = row(&ran, "db");
-    assert_eq!((&db["kind"], &db["cause"], &row(&ran, "ask")["kind"]), (&json!("service"), &json!("stopped"), &json!("step")));
+    assert_eq!(
+        (&db["kind"], &db["cause"], &row(&ran, "ask")["kind"]),
+        (&json!("service"), &json!("stopped"), &json!("step"))
+    );
 }
 
 #[test]
@@ -102,7 +109,10 @@ assert db.name == 'server', db
         bash("ask 5000")
     ));
     let ran = project.run(&["--json"]).expect(0);
-    assert_eq!((ran.lines(2, None), ran.names()), (vec!["hello".to_owned()], vec!["server".to_owned(), "ask".to_owned()]));
+    assert_eq!(
+        (ran.lines(2, None), ran.names()),
+        (vec!["hello".to_owned()], vec!["server".to_owned(), "ask".to_owned()])
+    );
 }
 
 #[test]
@@ -151,7 +161,11 @@ fn a_service_that_ends_with_0_has_died_too() {
 step.run('exec sleep 1000', name='long')",
     );
     let ran = project.run(&["--json"]).expect(1).because("service");
-    assert!(reason(&ran).starts_with("the service `once` ended with exit code 0; its last lines:\n  done"), "{}", reason(&ran));
+    assert!(
+        reason(&ran).starts_with("the service `once` ended with exit code 0; its last lines:\n  done"),
+        "{}",
+        reason(&ran)
+    );
 }
 
 #[test]
@@ -166,7 +180,10 @@ step.run('true', name='after')",
     );
     let ran = project.run(&["--json"]).expect(0);
     let said = ran.lines(0, None);
-    assert_eq!(said[0], "the service `db0` was not ready after 1 s: nothing accepts connections on 127.0.0.1:5999; its last lines:");
+    assert_eq!(
+        said[0],
+        "the service `db0` was not ready after 1 s: nothing accepts connections on 127.0.0.1:5999; its last lines:"
+    );
     assert!(said[1].starts_with("  user ") && said[2] == "  closing", "{said:?}");
     assert!(said[3].starts_with("the service `db1` was not ready after 1 s: `sh -c echo no response; exit 2` ended with exit code 2: no response"), "{said:?}");
     assert_eq!(row(&ran, "db0")["cause"], "timed_out");
@@ -259,14 +276,16 @@ finally:
     run.until_line("working").signal(Signal::INT);
     let ran = run.end().expect(130).because("cancelled");
     assert_eq!(ran.lines(3, None), ["hello"]);
-    assert_eq!((row(&ran, "db")["cause"].as_str(), ran.lines(1, None).pop()), (Some("stopped"), Some("closing".to_owned())));
+    assert_eq!(
+        (row(&ran, "db")["cause"].as_str(), ran.lines(1, None).pop()),
+        (Some("stopped"), Some("closing".to_owned()))
+    );
 }
 
 #[test]
 fn a_cancel_while_a_service_comes_up_ends_it() {
-    let project = served(
-        "service.start('oci:server', name='db', env={'WAIT': '1000'}, ready=service.tcp(5000), timeout='10m')",
-    );
+    let project =
+        served("service.start('oci:server', name='db', env={'WAIT': '1000'}, ready=service.tcp(5000), timeout='10m')");
     let mut run = project.watch(&[]);
     run.until(|event| event["type"] == "log" && event["step"] == 1);
     run.signal(Signal::INT);
@@ -277,11 +296,35 @@ fn a_cancel_while_a_service_comes_up_ends_it() {
 #[test]
 fn a_stubborn_service_does_not_keep_the_job() {
     let project = served(
-        "service.start('oci:server', name='db', command=['-e', '$SIG{TERM} = sub {}; print \"up\\\\n\"; sleep 1 while 1'])
+        "service.start('oci:server', name='db', command=['-e', '$SIG{TERM} = sub {}; open(F, q(>), q(/tmp/up)); sleep 1 while 1'],
+    ready=service.cmd(['test', '-e', '/tmp/up']))
 step.run('true', name='only')",
     );
     let ran = project.run(&["--json"]).expect(0);
     assert_eq!((&row(&ran, "db")["cause"], &row(&ran, "db")["exit_code"]), (&json!("stopped"), &json!(137)));
+}
+
+#[test]
+fn a_master_shows_services_among_the_steps() {
+    let project =
+        served(&format!("service.start('oci:server', name='db', ready=service.tcp(5000))\n{}", bash("ask 5000")));
+    let dev = Dev::start(&project, &[]);
+    let job = dev.end("latest");
+    let steps = job["steps"].as_array().expect("steps");
+    let shown = |step: &Value| {
+        ["kind", "name", "status", "cause"].map(|field| step[field].as_str().unwrap_or_default().to_owned())
+    };
+    let wanted = [
+        ["step", "danubefile", "success", "exited"],
+        ["service", "db", "success", "stopped"],
+        ["step", "ask", "success", "exited"],
+    ];
+    assert_eq!(steps.iter().map(shown).collect::<Vec<_>>(), wanted);
+    let id = job["id"].as_str().expect("an id");
+    let log = dev.get(&format!("/jobs/{id}/log.txt"));
+    assert!(log.as_str().is_some_and(|log| log.contains("db") && log.contains("closing")), "{log}");
+    assert_eq!(dev.get(&format!("/jobs/{id}/search?q=closing"))["matches"][0]["step"], 1);
+    dev.stop().expect(0);
 }
 
 #[test]
