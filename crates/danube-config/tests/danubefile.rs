@@ -175,6 +175,8 @@ def build():
     s.run("c", image="node:22", memory="1Gi")
     d.step.parallel(s.call("d", image="go" ":1"), lambda: s.run("e", image="rust"))
     service.start("postgres:17", name="db")
+    service.start("postgres:17", name="other", memory="4Gi")
+    service.start(computed)
     for image in ["x", "y"]:
         s.run("f", image=image)
     s.run("g", **options)
@@ -183,11 +185,18 @@ def build():
     );
     let known: Vec<_> =
         file.known_images().iter().map(|i| (i.image.clone(), i.resources.memory_bytes.unwrap_or(0) >> 30)).collect();
-    let expected = [("base", 3), ("node:22", 2), ("go:1", 1), ("rust", 1), ("postgres:17", 1)];
+    let expected = [("base", 3), ("node:22", 2), ("go:1", 1), ("rust", 1)];
     assert_eq!(known, expected.map(|(image, gib)| (image.to_owned(), gib)));
     let dynamic: Vec<_> =
         file.uses.iter().filter(|u| u.image == UsedImage::Dynamic).map(|u| (u.line, u.column)).collect();
-    assert_eq!(dynamic, [(12, 9), (13, 5)]);
+    assert_eq!(dynamic, [(12, 5), (14, 9), (15, 5)]);
+    let services: Vec<_> =
+        file.known_services().iter().map(|i| (i.image.clone(), i.resources.memory_bytes.unwrap_or(0) >> 30)).collect();
+    assert_eq!(
+        services,
+        [("postgres:17".to_owned(), 1), ("postgres:17".to_owned(), 4)],
+        "each has a container of its own"
+    );
 }
 
 #[test]

@@ -328,6 +328,21 @@ fn a_master_shows_services_among_the_steps() {
 }
 
 #[test]
+fn the_example_is_as_its_readme_says() {
+    let project = Project::empty();
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/services");
+    for name in ["danubefile.py", "look.py", "site/index.html", "site/robots.txt"] {
+        project.write(name, fs::read(example.join(name)).expect("a file of the example"));
+    }
+    let ran = project.run(&["--json"]).expect(0);
+    assert_eq!(ran.names(), ["web", "the first page", "robots"]);
+    assert!(ran.lines(1, None).iter().any(|line| line.contains("GET /robots.txt")), "{}", ran.stdout);
+    let broken = fs::read_to_string(example.join("site/index.html")).expect("a page").replace("<h1>", "<h2>");
+    project.write("site/index.html", broken);
+    project.run(&["--json"]).expect(1).because("script");
+}
+
+#[test]
 fn a_secret_in_a_service_s_log_is_hidden() {
     let project = served(
         "service.start('oci:server', name='db', env={'GREETING': secrets.get('WORD')}, ready=service.tcp(5000), command=['-e', 'do \"./server.pl\"'])

@@ -110,9 +110,11 @@ class Master:
 
     def _close(self) -> None:
         """The time for cleaning up is over."""
-        cancelled = self.facts.interrupt != "timeout"
-        what = "the job is cancelled" if cancelled else "the job's time is up"
-        self._closed = ("cancelled" if cancelled else "timeout", f"{what} and its cleanup time is over")
+        code, what = {
+            "timeout": ("timeout", "the job's time is up"),
+            "service": ("service_died", "a service of the job has died"),
+        }.get(self.facts.interrupt or "", ("cancelled", "the job is cancelled"))
+        self._closed = (code, f"{what} and its cleanup time is over")
         for asked in self._asked.values():
             asked.stopped = True
 

@@ -141,6 +141,7 @@ fn refused(closed: Closed) -> CallError {
         Closed::Ended => (ErrorCode::Cancelled, "the danubefile has ended: no step can start any more"),
         Closed::Cancelled => (ErrorCode::Cancelled, "the job is cancelled and its cleanup time is over"),
         Closed::Timeout => (ErrorCode::Timeout, "the job's time is up and its cleanup time is over"),
+        Closed::Service => (ErrorCode::ServiceDied, "a service of the job has died and its cleanup time is over"),
     };
     CallError { code, message: message.to_owned() }
 }

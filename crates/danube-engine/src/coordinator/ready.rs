@@ -85,7 +85,8 @@ pub async fn port_is_free(link: &Link, start: &ServiceStart) -> Result<(), CallE
     }
     Err(invalid(format!(
         "something in this job accepts connections on 127.0.0.1:{port} already, so the service `{}` cannot: another \
-         service, a step, or the way out to the network (docs/egress.md). Let it listen on another port",
+         service, a step, the way out to the network (docs/egress.md), or with the machine's own network any program. Let \
+         it listen on another port",
         start.name
     )))
 }

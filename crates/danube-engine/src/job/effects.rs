@@ -154,7 +154,11 @@ where
     }
 
     fn stop_runner(&mut self, interrupt: Option<Interrupt>) {
-        self.shared.close(if interrupt == Some(Interrupt::Timeout) { Closed::Timeout } else { Closed::Cancelled });
+        self.shared.close(match interrupt {
+            Some(Interrupt::Timeout) => Closed::Timeout,
+            Some(Interrupt::Service) => Closed::Service,
+            Some(Interrupt::Cancel) | None => Closed::Cancelled,
+        });
         self.signal_runner(What::Stop(true));
         self.signal_steps(&What::Stop(true));
     }

@@ -126,6 +126,8 @@ pub enum Closed {
     Cancelled,
     /// The cleanup's time is up after a timeout.
     Timeout,
+    /// The cleanup's time is up after a service's death.
+    Service,
 }
 
 /// Why a step has no container.

@@ -28,7 +28,6 @@ pub fn prepare(ports: &[u16]) -> Result<EgressSockets, EgressError> {
     // A machine whose only IPv4 address is 127.0.0.1 counts as one without IPv4: asked for the families that it has
     // (AI_ADDRCONFIG), the C library then finds no name at all.
     netlink::local_address(&routing, RESOLVER.octets()).map_err(step("give loopback an address"))?;
-    let_low_ports_be_opened();
     netlink::local_route(&routing, RANGE.octets(), RANGE_BITS).map_err(step("add a local route"))?;
     let resolver = SocketAddrV4::new(RESOLVER, 53);
     Ok(EgressSockets {
@@ -36,14 +35,6 @@ pub fn prepare(ports: &[u16]) -> Result<EgressSockets, EgressError> {
         dns_streams: listening(resolver).map_err(step("open the resolver's socket"))?,
         listeners: ports.iter().map(|port| listener(*port)).collect::<Result<_, _>>()?,
     })
-}
-
-/// Nothing but the job is in this network, so its ports below 1024 need no privilege: a service may listen on 389 or 25.
-fn let_low_ports_be_opened() {
-    let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
-    if let Err(error) = std::fs::write(path, "0") {
-        eprintln!("{path}: {error}: ports below 1024 cannot be listened on in this job");
-    }
 }
 
 fn listener(port: u16) -> Result<OwnedFd, EgressError> {

@@ -261,8 +261,9 @@ impl<R: Runtime> Shared<R> {
     /// Gives a service's container back that nothing ran in.
     pub fn give_back(&self, container: &ContainerName) {
         self.links.send_if_modified(|links| {
-            let mut places = links.services.iter_mut();
-            places.find(|place| place.spec.name == *container).map(|place| place.taken = false);
+            for place in links.services.iter_mut().filter(|place| place.spec.name == *container) {
+                place.taken = false;
+            }
             false
         });
     }
