@@ -203,6 +203,15 @@ pub struct FailureReason {
     pub message: String,
 }
 
+/// A reason's first line, for where there is room for one: below it stand a service's last lines.
+#[must_use]
+pub fn headline(message: &str) -> &str {
+    match message.split_once('\n') {
+        Some((first, _)) => first.trim_end_matches("; its last lines:"),
+        None => message,
+    }
+}
+
 /// A job's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -446,6 +455,12 @@ mod tests {
         assert_eq!(kind(&died(Facts { interrupt, distrust: untrue, ..ended(1) })), Some(FailureKind::Infra));
         let cancelled = Facts { interrupt: Some(Interrupt::Cancel), ..ended(1) };
         assert_eq!(kind(&died(cancelled)), Some(FailureKind::Cancelled));
+    }
+
+    #[test]
+    fn of_a_reason_with_a_log_s_lines_the_first_is_its_headline() {
+        assert_eq!(headline("it ended; its last lines:\n  a\n  b"), "it ended");
+        assert_eq!(headline("it ended"), "it ended");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every sentence that pages say about states, reasons and times, in one place.
 
-use danube_core::job::FailureKind;
+use danube_core::job::{FailureKind, headline};
 use danube_store::runs::FailedStep;
 
 /// The word for why a job failed.
@@ -64,7 +64,7 @@ pub(super) fn note(step: Option<&FailedStep>, message: Option<&str>) -> Option<S
         let ended = step_end(step.cause.as_deref(), step.exit_code, step.signal);
         format!("step {} “{}” {ended}", step.number, step.name)
     };
-    step.map(of_step).or_else(|| message.map(str::to_owned))
+    step.map(of_step).or_else(|| message.map(|message| headline(message).to_owned()))
 }
 
 /// A number of things.

@@ -3,8 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use danube_core::job::headline;
+
 use super::api::Job;
-use crate::view::{Paint, Tone, duration, first_line, printable};
+use crate::view::{Paint, Tone, duration, printable};
 
 /// Bytes of an unfinished line that are kept; a longer one is shown in parts.
 const LONGEST_PART: usize = 64 * 1024;
@@ -64,7 +66,7 @@ pub fn ago(ms: i64, now_ms: i64) -> String {
 pub fn why(job: &Job) -> String {
     match (&job.waiting, &job.reason) {
         (Some(waiting), _) => format!("{} in the queue: {}", ordinal(waiting.position), waiting.reason),
-        (None, Some(reason)) => first_line(&reason.message).to_owned(),
+        (None, Some(reason)) => headline(&reason.message).to_owned(),
         (None, None) => String::new(),
     }
 }

@@ -29,7 +29,7 @@ pub use json::Json;
 pub use paint::{Paint, Tone, columns};
 pub use summary::{Outcome, StepSummary, Summary, full_name};
 pub use terminal::Terminal;
-pub use words::{bytes, count, duration, first_line, harmless, outcome, shortened};
+pub use words::{bytes, count, duration, harmless, outcome, shortened};
 
 /// Blocks of output under way to the view at most: a slow terminal makes readers wait, never the job.
 const WAITING: usize = 64;

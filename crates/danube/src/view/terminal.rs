@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use danube_core::egress::{EgressEvent, EgressMode, EgressPolicy};
 use danube_core::id::ContainerName;
-use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
+use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict, headline};
 use danube_core::runtime::ContainerState;
 use danube_core::step::StepKind;
 use danube_engine::job::progress::StepStarted;
@@ -17,7 +17,7 @@ use super::escapes;
 use super::paint::{Paint, Tone, columns};
 use super::status_line::StatusLine;
 use super::summary::{StepSummary, Summary, full_name};
-use super::words::{advice, bytes, count, duration, first_line, harmless, outcome, refusal, shortened};
+use super::words::{advice, bytes, count, duration, harmless, outcome, refusal, shortened};
 
 /// Bytes of an unfinished line that are kept; a longer one is shown in parts.
 const LONGEST_PART: usize = 64 * 1024;
@@ -303,7 +303,7 @@ impl Terminal {
             String::new()
         } else {
             // Further lines are a log's, and were shown with it.
-            format!(": {} ({})", harmless(first_line(message)), kind.as_str())
+            format!(": {} ({})", harmless(headline(message)), kind.as_str())
         };
         let text = self.paint.text(tone, &format!("✘ {} in {took}{why}", verdict.status));
         self.line(&text)?;

@@ -24,14 +24,6 @@ pub fn shortened(text: &str, most: usize) -> String {
     format!("{kept}…")
 }
 
-/// A text's first line, without the colon that leads to the others.
-pub fn first_line(text: &str) -> &str {
-    match text.split_once('\n') {
-        Some((first, _)) => first.trim_end_matches("; its last lines:"),
-        None => text,
-    }
-}
-
 /// `1 file`, `3 files`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -92,12 +84,6 @@ mod tests {
     fn long_names_are_cut_by_characters() {
         assert_eq!((shortened("größer", 6), shortened("größer", 4)), ("größer".to_owned(), "grö…".to_owned()));
         assert_eq!(shortened("abc", 0), "…");
-    }
-
-    #[test]
-    fn of_a_reason_with_a_log_s_lines_the_first_is_shown() {
-        assert_eq!(first_line("it ended; its last lines:\n  a\n  b"), "it ended");
-        assert_eq!(first_line("it ended"), "it ended");
     }
 
     #[test]

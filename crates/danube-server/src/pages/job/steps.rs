@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use danube_core::step::StepKind;
 use danube_store::runs;
 use danube_store::steps::StepRow;
 
@@ -81,7 +82,7 @@ impl Step {
         let state = State::of_step(&row.status, row.checked);
         Self {
             number: row.number,
-            name: row.name.clone(),
+            name: if row.kind() == StepKind::Service { format!("service {}", row.name) } else { row.name.clone() },
             log: format!("{href}/log?step={}", row.number),
             image: row.image.clone(),
             took: took.map(duration),

@@ -1,7 +1,8 @@
 //! Why a run is as it is: the step that failed with its last lines, or the lines that a running one says now.
 
 use danube_core::id::AttemptId;
-use danube_core::job::FailureKind;
+use danube_core::job::{FailureKind, headline};
+use danube_core::step::StepKind;
 use danube_engine::logs::{LogDir, LogError};
 use danube_store::jobs::JobRow;
 use danube_store::steps::{StepKey, StepRow};
@@ -58,7 +59,9 @@ impl Why {
         let culprit = Culprit::of(ctx, attempt, step, href).await?;
         let why = Self::of_reason(row);
         // That the danubefile failed says less than how its step did.
-        let message = if row.reason_kind.as_deref() == Some("script") { String::new() } else { why.message };
+        let says_less = row.reason_kind.as_deref() == Some("script");
+        // A service's last lines are shown as those of a step.
+        let message = if says_less { String::new() } else { headline(&why.message).to_owned() };
         Ok(Some(Self { step: Some(culprit), message, ..why }))
     }
 
@@ -76,7 +79,8 @@ impl Why {
     }
 }
 
-/// The step that somebody wants to see first: the first whose failure raised; in a running job the newest that runs.
+/// The step that somebody wants to see first: the first whose failure raised; in a running job the newest that runs, a
+/// service when nothing else does.
 fn decisive<'a>(row: &JobRow, steps: &'a [StepRow]) -> Option<&'a StepRow> {
     if state::is_over(&row.status) {
         let failed = |step: &&StepRow| step.checked && !matches!(step.status.as_str(), "success" | "running");
@@ -86,8 +90,9 @@ fn decisive<'a>(row: &JobRow, steps: &'a [StepRow]) -> Option<&'a StepRow> {
         let own = steps.iter().find(|step| step.number == 0 && step.status != "success");
         return (row.status != "success").then(|| of_steps.or(own)).flatten();
     }
-    let mut running = steps.iter().filter(|step| step.number > 0 && step.status == "running");
-    running.next_back()
+    let runs = |step: &&StepRow| step.number > 0 && step.status == "running";
+    let newest = |kind| steps.iter().filter(runs).rfind(|step| step.kind() == kind);
+    newest(StepKind::Step).or_else(|| newest(StepKind::Service))
 }
 
 impl Culprit {
