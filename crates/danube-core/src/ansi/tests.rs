@@ -83,7 +83,8 @@ fn each_code_sets_what_it_names() {
         assert_eq!(codes(&format!("{}", 100 + n)).bg(), Some(8 + n));
     }
     for n in 0..=255_u8 {
-        for form in [format!("38;5;{n}"), format!("38:5:{n}"), format!("1;38;5;{n};22"), format!("48;5;1;38;5;{n};49")] {
+        for form in [format!("38;5;{n}"), format!("38:5:{n}"), format!("1;38;5;{n};22"), format!("48;5;1;38;5;{n};49")]
+        {
             assert_eq!((codes(&form).fg(), codes(&form).bg()), (Some(n), None), "{form}");
         }
         assert_eq!(codes(&format!("48;5;{n}")).bg(), Some(n));

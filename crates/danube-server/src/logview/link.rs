@@ -137,7 +137,11 @@ mod tests {
         assert_eq!(found("HTTPS://A.example/ä€x"), ["HTTPS://A.example/ä"]);
         assert_eq!(found("<http://a/b>\"http://a/c\"http://a/d|"), ["http://a/b", "http://a/c", "http://a/d"]);
         assert_eq!(found("see http://a."), ["http://a"]);
-        assert_eq!(found("https://bank.example:pass@evil.example/"), ["https://bank.example"], "it leads where it says");
+        assert_eq!(
+            found("https://bank.example:pass@evil.example/"),
+            ["https://bank.example"],
+            "it leads where it says"
+        );
     }
 
     #[test]
@@ -170,7 +174,8 @@ mod tests {
         assert_eq!(host("http://[::1]/"), "[::1]");
         assert!(names_host("a.example", "https://a.example/b"));
         assert!(names_host("at http://A.example/c", "https://a.example/b"));
-        for other in ["docs", "https://bank.example/a.example", "a.example.org", "http://a.example http://bank.example"] {
+        for other in ["docs", "https://bank.example/a.example", "a.example.org", "http://a.example http://bank.example"]
+        {
             assert!(!names_host(other, "https://a.example/b"), "{other}");
         }
     }
