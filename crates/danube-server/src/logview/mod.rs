@@ -5,9 +5,15 @@ mod canvas;
 mod glyph;
 mod html;
 mod link;
+mod needle;
+mod row;
+mod scan;
 mod shown;
 
 pub(crate) use html::{Marks, escape, write};
+pub(crate) use needle::{Case, Needle};
+pub(crate) use row::{Rows, Times, shown, size};
+pub(crate) use scan::{Found, scan};
 pub(crate) use shown::{Last, Output, Shown};
 
 #[cfg(test)]
