@@ -105,6 +105,11 @@ impl LogReader {
         Ok(lines)
     }
 
+    /// Where a line begins, which counts from 0; the log's end if there is no such line.
+    pub fn offset_of(&self, line: u64) -> Result<u64, LogError> {
+        Ok(self.line_start(line)?.map_or(self.raw_len, |(offset, _)| offset))
+    }
+
     /// The last `count` lines.
     pub fn last_lines(self, count: usize) -> Result<Vec<Line>, LogError> {
         let from = self.line_count()?.saturating_sub(count as u64);

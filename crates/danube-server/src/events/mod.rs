@@ -11,6 +11,6 @@ mod reader;
 mod told;
 
 pub(crate) use board::Boards;
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, short_hash};
 pub(crate) use event::OPENING;
 pub(crate) use reader::Reader;

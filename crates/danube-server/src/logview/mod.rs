@@ -2,6 +2,7 @@
 //! bytes become some line.
 
 mod canvas;
+mod cutter;
 mod glyph;
 mod html;
 mod link;
@@ -10,6 +11,7 @@ mod row;
 mod scan;
 mod shown;
 
+pub(crate) use cutter::{Cutter, plain};
 pub(crate) use html::{Marks, escape, write};
 pub(crate) use needle::{Case, Needle};
 pub(crate) use row::{Rows, Times, shown, size};
