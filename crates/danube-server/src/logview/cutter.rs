@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn the_short_ways_show_the_same_as_the_long_one() {
         let mut random = Random(seed());
-        let pieces: &[&[u8]] = &[b"word", b" ", b"\t", b"\x1b[31m", b"\x1b[K", b"\r", b"\xff", b"\x08", b"\0", b"\x1b["];
+        let pieces: &[&[u8]] =
+            &[b"word", b" ", b"\t", b"\x1b[31m", b"\x1b[K", b"\r", b"\xff", b"\x08", b"\0", b"\x1b["];
         let marks: &[&[u8]] = &["€的".as_bytes(), "e\u{301}".as_bytes(), "\u{202e}".as_bytes(), b"\x1b]8;;x\x07"];
         for _ in 0..20_000 {
             let line: Vec<u8> = (0..random.below(9))

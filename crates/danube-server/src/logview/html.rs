@@ -27,7 +27,7 @@ struct Around<'a> {
 }
 
 /// Appends a line's HTML.
-pub(crate) fn write(shown: &Shown, marks: &Marks, out: &mut String) {
+pub(super) fn write(shown: &Shown, marks: &Marks, out: &mut String) {
     let links = shown.links();
     let mut writer = Writer { out, around: Around::default() };
     let mut at = 0;
@@ -46,7 +46,7 @@ pub(crate) fn write(shown: &Shown, marks: &Marks, out: &mut String) {
 }
 
 /// Appends a text with what would be markup escaped.
-pub(crate) fn escape(text: &str, out: &mut String) {
+fn escape(text: &str, out: &mut String) {
     let mut rest = text;
     while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
         out.push_str(&rest[..at]);

@@ -12,11 +12,11 @@ mod scan;
 mod shown;
 
 pub(crate) use cutter::{Cutter, plain};
-pub(crate) use html::{Marks, escape, write};
+use html::{Marks, write};
 pub(crate) use needle::{Case, Needle};
-pub(crate) use row::{Rows, Times, shown, size};
-pub(crate) use scan::{Found, scan};
-pub(crate) use shown::{Last, Output, Shown};
+pub(crate) use row::{Rows, Times};
+pub(crate) use scan::scan;
+use shown::{Last, Output, Shown};
 
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,11 @@ impl Needle {
         self.0.is_match(line)
     }
 
+    /// Where a line has it first.
+    pub(crate) fn place(&self, line: &[u8]) -> usize {
+        self.0.find(line).map_or(0, |found| found.start())
+    }
+
     /// Where a line has it.
     pub(crate) fn ranges(&self, line: &str) -> Vec<Range<usize>> {
         let found = self.0.find_iter(line.as_bytes()).map(|found| found.range());

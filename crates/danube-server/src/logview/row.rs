@@ -93,7 +93,7 @@ impl Rows<'_> {
 }
 
 /// What is shown of a line.
-pub(crate) fn shown(line: &Line, is_short: bool) -> Shown {
+fn shown(line: &Line, is_short: bool) -> Shown {
     let end = if is_short { line.text.len().min(BEGINNING) } else { line.text.len() };
     let last = line.last.as_ref().filter(|last| !is_short && !last.text.is_empty());
     let last = last.map(|last| Last { style: last.style, text: &last.text, rewrites: last.rewrites });
@@ -136,7 +136,7 @@ fn span(ms: i64) -> String {
 }
 
 /// `512 B`, `10.4 MB`.
-pub(crate) fn size(bytes: u64) -> String {
+fn size(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),

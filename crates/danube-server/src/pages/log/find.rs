@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lines that have what was searched for.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Hits {
+pub(crate) struct Hits {
     /// Step and line, from 1, in order.
     pub lines: Vec<(u32, u64)>,
     /// How many each step has.

@@ -1,9 +1,10 @@
-//! `…/log/lines`: blocks of a step's lines for a script that shows them; `…/log/hits`: where a search found something.
+//! What a script asks for: `…/log/lines`, blocks of a step's lines; `…/log/hits`, where a search found something;
+//! `…/summary`, how a run stands, for a tab that nobody looks at.
 
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::find;
 use super::steps::Steps;
@@ -15,6 +16,7 @@ use crate::context::Ctx;
 use crate::events::short_hash;
 use crate::pages::Visitor;
 use crate::pages::job::{RunPath, find as find_run};
+use crate::pages::state::State;
 use crate::problem::Problem;
 use crate::range::has_it;
 use crate::request::extract::{InPath, InQuery};
@@ -34,6 +36,13 @@ pub(crate) struct Window {
     q: Option<String>,
     re: Option<String>,
     attempt: Option<u32>,
+}
+
+/// How a run stands.
+#[derive(Serialize)]
+pub(crate) struct Summary {
+    state: String,
+    over: bool,
 }
 
 /// What to search for.
@@ -63,7 +72,8 @@ pub(crate) async fn lines(
     let steps = Steps::of(&ctx, &visitor.clock, &row, window.attempt).await?;
     let step = steps.find(window.step)?;
     let zone = &visitor.clock.zone;
-    let painter = Painter::new(ctx.master.logs(), &steps, step, time, zone).marking(search.as_ref(), None);
+    let painter = Painter::new(ctx.master.logs(), steps.key(step.number), steps.began_ms, step, (time, zone));
+    let painter = painter.marking(search.as_ref(), None);
     // Of a step that has ended, the same question has the same answer for as long as this build answers.
     let tag = step.over.then(|| {
         let asked = format!("{window:?}{}{}{zone:?}", row.id, steps.attempt.number);
@@ -97,4 +107,13 @@ pub(crate) async fn hits(
     let row = find_run(&ctx, &name, number).await?;
     let steps = Steps::of(&ctx, &visitor.clock, &row, wanted.attempt).await?;
     Ok(Json(find::find(&ctx, &steps, &search).await?))
+}
+
+pub(crate) async fn summary(
+    Shared(ctx): Shared<Ctx>,
+    InPath((name, number)): RunPath,
+) -> Result<Json<Summary>, Problem> {
+    let row = find_run(&ctx, &name, number).await?;
+    let state = State::of_job(&row.status, row.reason_kind.as_deref()).word;
+    Ok(Json(Summary { state, over: row.finished_ms.is_some() }))
 }

@@ -19,6 +19,7 @@ use crate::request::extract::{InPath, InQuery};
 mod find;
 mod lines;
 mod live;
+mod live_parts;
 mod ruler;
 mod sections;
 mod steps;
@@ -27,7 +28,7 @@ mod text;
 mod view;
 mod window;
 
-pub(crate) use lines::{hits, lines};
+pub(crate) use lines::{hits, lines, summary};
 pub(crate) use live::stream;
 pub(crate) use text::text;
 
@@ -52,6 +53,8 @@ struct LogPage {
     state: State,
     view: View,
     over: bool,
+    /// Where the live stream goes on from this page.
+    after: Option<String>,
     /// Nothing but the end was asked for.
     follows: bool,
     times: Vec<(&'static str, &'static str, bool)>,
@@ -98,6 +101,7 @@ pub(crate) async fn show(
             .under([Crumb::new("Log", format!("{href}/log"))]),
         state: State::of_job(&row.status, row.reason_kind.as_deref()),
         over: steps.over,
+        after: (!steps.over).then(|| live::cursor_after(&steps).to_string()),
         follows: !steps.over && view.chosen.is_none() && view.at.is_none() && view.step.is_none() && hits.is_none(),
         times: Time::ALL.iter().map(|&(time, name, words)| (name, words, time == view.time)).collect(),
         zone: visitor.clock.zone.iana_name().unwrap_or("UTC").to_owned(),

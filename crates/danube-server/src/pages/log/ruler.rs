@@ -21,9 +21,8 @@ pub(super) struct Tick {
 /// The ruler's marks.
 pub(super) fn ticks(view: &View, steps: &Steps, hits: Option<&Hits>, marks: &[Mark]) -> Vec<Tick> {
     let all = steps.lines().max(1);
-    let before = |wanted: u32| -> u64 {
-        steps.all.iter().take_while(|step| step.number != wanted).map(|step| step.lines).sum()
-    };
+    let before =
+        |wanted: u32| -> u64 { steps.all.iter().take_while(|step| step.number != wanted).map(|step| step.lines).sum() };
     let tick = |class, step: u32, line: u64, place: String| {
         let y = (before(step) + line - 1) * HEIGHT / all;
         Tick { class, y: y.min(HEIGHT - 2), href: view.query(&place) }

@@ -26,6 +26,8 @@ pub(super) struct Section {
     pub lines: u64,
     pub over: bool,
     pub is_open: bool,
+    /// The page is about it.
+    pub is_current: bool,
     pub hits: Option<u64>,
     /// To open it here, and to see it alone.
     pub open: String,
@@ -60,12 +62,14 @@ pub(super) async fn all(
         let here = target.filter(|target| target.step == step.number);
         let mut section = Section::new(view, step, hits);
         (section.leaves, section.enters) = pass(&mut groups, &step.groups);
+        section.is_current = here.is_some();
         section.is_open = is_small || here.is_some() || view.opened.contains(&step.number);
-        if section.is_open && step.has_log {
+        if section.is_open && step.lines > 0 {
             let begin = Target { step: step.number, line: 1, at: At::Top };
             let most = if is_small { u64::MAX } else { view.blocks };
             let (first, count) = here.unwrap_or(begin).blocks(step.lines, most);
-            let painter = Painter::new(ctx.master.logs(), steps, step, view.time, &visitor.clock.zone);
+            let how = (view.time, &visitor.clock.zone);
+            let painter = Painter::new(ctx.master.logs(), steps.key(step.number), steps.began_ms, step, how);
             let painter = painter.marking(view.search.as_ref(), view.chosen.as_ref());
             section.html = blocking(move || painter.blocks(first, count)).await??;
             section.pages = Pages::new(view, step, first, count);
@@ -84,7 +88,7 @@ fn pass(open: &mut Vec<String>, next: &[String]) -> (usize, Vec<String>) {
 }
 
 impl Section {
-    fn new(view: &View, step: &Step, hits: Option<&Hits>) -> Self {
+    pub fn new(view: &View, step: &Step, hits: Option<&Hits>) -> Self {
         Self {
             leaves: 0,
             enters: Vec::new(),
@@ -95,6 +99,7 @@ impl Section {
             lines: step.lines,
             over: step.over,
             is_open: false,
+            is_current: false,
             hits: hits.map(|hits| hits.steps.get(&step.number).copied().unwrap_or(0)),
             open: view.query_to_open(step.number),
             alone: view.query(&format!("step={}#s{}", step.number, step.number)),

@@ -8,6 +8,7 @@ use danube_store::steps::{self, StepKey, StepRow};
 use crate::answer::blocking;
 use crate::api::logs::open;
 use crate::context::Ctx;
+use crate::model;
 use crate::pages::state::State;
 use crate::pages::time::{Clock, duration};
 use crate::problem::Problem;
@@ -35,8 +36,8 @@ pub(super) struct Step {
     pub failed: bool,
     /// An unfinished last one included.
     pub lines: u64,
-    /// Its log was made already.
-    pub has_log: bool,
+    /// Those that are finished.
+    pub ends: u64,
 }
 
 impl Steps {
@@ -47,8 +48,10 @@ impl Steps {
         let rows = steps::list(ctx.store().read(), &attempt).await?;
         let over = row.finished_ms.is_some() || attempt.number < row.attempt;
         let (logs, of) = (ctx.master.logs().clone(), attempt.clone());
-        let counted = blocking(move || rows.into_iter().map(|row| count(&logs, &of, row)).collect::<Result<Vec<_>, _>>());
-        let all: Vec<Step> = counted.await??.into_iter().map(|(row, lines)| Step::new(row, lines, clock, over)).collect();
+        let counted =
+            blocking(move || rows.into_iter().map(|row| count(&logs, &of, row)).collect::<Result<Vec<_>, _>>());
+        let all: Vec<Step> =
+            counted.await??.into_iter().map(|(row, lines)| Step::new(row.into(), lines, clock, over)).collect();
         let began_ms = all.iter().map(|step| step.began_ms).min().or(row.started_ms).unwrap_or(row.created_ms);
         Ok(Self { attempt, over, began_ms, all })
     }
@@ -71,16 +74,22 @@ impl Steps {
     }
 }
 
-/// The lines of a step's log; none if it was not made yet.
-fn count(logs: &LogDir, attempt: &AttemptId, row: StepRow) -> Result<(StepRow, Option<u64>), LogError> {
+/// The lines of a step's log, and those that are finished; none if it was not made yet.
+fn count(logs: &LogDir, attempt: &AttemptId, row: StepRow) -> Result<(StepRow, Option<(u64, u64)>), LogError> {
     let log = open(logs, &StepKey { attempt: attempt.clone(), number: row.number })?;
-    let lines = log.map(|log| log.line_count()).transpose()?;
+    let lines = log.map(|log| Ok::<_, LogError>((log.line_count()?, log.line_ends()?))).transpose()?;
     Ok((row, lines))
 }
 
 impl Step {
-    fn new(row: StepRow, lines: Option<u64>, clock: &Clock, over: bool) -> Self {
+    fn new(row: model::Step, lines: Option<(u64, u64)>, clock: &Clock, over: bool) -> Self {
         let took = row.duration_ms.or_else(|| clock.between(Some(row.started_ms), row.finished_ms));
+        let (lines, ends) = lines.unwrap_or_default();
+        Self { lines, ends, ..Self::without_lines(row, took, over) }
+    }
+
+    /// A step whose log was not looked at.
+    pub fn without_lines(row: model::Step, took: Option<i64>, over: bool) -> Self {
         Self {
             number: row.number,
             state: State::of_step(&row.status, row.checked),
@@ -88,9 +97,9 @@ impl Step {
             began_ms: row.started_ms,
             over: over || row.finished_ms.is_some(),
             failed: row.checked && !matches!(row.status.as_str(), "running" | "success"),
-            lines: lines.unwrap_or(0),
-            has_log: lines.is_some(),
-            groups: serde_json::from_str(&row.group_path).unwrap_or_default(),
+            lines: 0,
+            ends: 0,
+            groups: row.group,
             name: if row.number == 0 { "danubefile".to_owned() } else { row.name },
         }
     }

@@ -142,20 +142,11 @@ impl View {
 
     /// A query with the same looks and another place.
     pub fn query(&self, place: &str) -> String {
-        self.write(place, true)
-    }
-
-    /// A query with the same looks and another place, and nothing searched for.
-    pub fn query_without_search(&self, place: &str) -> String {
-        self.write(place, false)
-    }
-
-    fn write(&self, place: &str, with_search: bool) -> String {
         let mut parts = Vec::new();
         if let Some(attempt) = self.attempt {
             parts.push(format!("attempt={attempt}"));
         }
-        if let Some(search) = self.search.as_ref().filter(|_| with_search) {
+        if let Some(search) = &self.search {
             parts.push(format!("q={}", segment(&search.text)));
             parts.extend(search.is_expression.then(|| "re=1".to_owned()));
         }
@@ -197,7 +188,6 @@ mod tests {
     fn a_view_is_an_address_again() {
         let view = view("q=a%26b&re=1&t=delta&wrap=1&n=1000&attempt=2&fold=3,5&hit=x&l=").unwrap();
         assert_eq!(view.query("l=4:1"), "?attempt=2&q=a%26b&re=1&t=delta&wrap=1&n=1000&l=4:1");
-        assert_eq!(view.query_without_search(""), "?attempt=2&t=delta&wrap=1&n=1000");
         assert!(view.query_to_open(4).ends_with("&step=4&fold=3,5,4"));
         assert_eq!((view.hit, view.chosen), (1, None));
     }

@@ -4,7 +4,7 @@ use danube_engine::logs::{LogDir, LogError};
 use danube_store::steps::StepKey;
 use jiff::tz::TimeZone;
 
-use super::steps::{Step, Steps};
+use super::steps::Step;
 use super::view::{BLOCK, Place, Search, Time};
 use crate::api::logs::open;
 use crate::logview::{Needle, Rows, Times};
@@ -20,15 +20,16 @@ pub(super) struct Painter {
 }
 
 impl Painter {
-    pub fn new(logs: &LogDir, steps: &Steps, step: &Step, time: Time, zone: &TimeZone) -> Self {
+    /// For a step of a run that began at `began_ms`.
+    pub fn new(logs: &LogDir, key: StepKey, began_ms: i64, step: &Step, (time, zone): (Time, &TimeZone)) -> Self {
         let times = match time {
             Time::Off => Times::Off,
             Time::Clock => Times::Clock(zone.clone()),
-            Time::Start => Times::Since(steps.began_ms),
+            Time::Start => Times::Since(began_ms),
             Time::Step => Times::Since(step.began_ms),
             Time::Delta => Times::Delta,
         };
-        Self { logs: logs.clone(), key: steps.key(step.number), times, needle: None, chosen: None }
+        Self { logs: logs.clone(), key, times, needle: None, chosen: None }
     }
 
     pub fn marking(self, search: Option<&Search>, chosen: Option<&Place>) -> Self {
