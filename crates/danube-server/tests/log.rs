@@ -10,7 +10,6 @@ use danube_core::id::JobId;
 use danube_testutils::{Random, seed};
 use support::House;
 use support::client::{Answer, Ask, Event};
-use tokio::io::AsyncBufReadExt as _;
 
 const LOG: &str = "/pipelines/build/1/log";
 
@@ -92,7 +91,7 @@ async fn an_address_names_lines() {
     let html = get(&house, "?l=2:70000-70002&t=off").await.text();
     let chosen = html.matches("<div class=\"l k\"").count();
     assert_eq!((chosen, html.matches("autofocus").count()), (3, 1));
-    assert!(html.contains("id=\"L2:70000\"") && !html.contains("data-t=\""));
+    assert!(html.contains("id=\"L2:70000\"") && html.contains("data-n=\"70000\" tabindex"));
     assert_eq!(get(&house, "?l=2:99999999").await.status, 200, "a line that may still come");
     for wrong in ["?l=2", "?l=2:0", "?t=x", "?what=1", "?q=a(&re=1"] {
         assert_eq!(get(&house, wrong).await.status, 400, "{wrong}");
@@ -105,7 +104,7 @@ async fn a_search_looks_at_every_line_and_its_hits_are_addresses() {
     let house = House::new().await;
     let job = house.running("job-1").await;
     let mut log = house.step(&job, 1).await;
-    let text = |n: u64| if n % 1000 == 0 { format!("the nee\x1b[31mdle {n}\n") } else { format!("hay {n}\n") };
+    let text = |n: u64| if n % 1000 == 0 { format!("the nee\x1b[31mdle\x1b[0m {n}\n") } else { format!("hay {n}\n") };
     (1..=50).for_each(|part| {
         let lines: String = (part * 1000 - 999..=part * 1000).map(text).collect();
         house.says(&job, &mut log, lines.as_bytes());
@@ -115,9 +114,9 @@ async fn a_search_looks_at_every_line_and_its_hits_are_addresses() {
     assert!(html.contains("3 of 50"), "colours in the middle of a word hide nothing");
     assert!(rows(&html).contains(&"1:3000".to_owned()) && html.contains("<mark>nee<span"));
     assert_eq!(link(&html, "Next").as_deref(), Some("?q=needle&hit=4#L1:4000"));
-    let found = get(&house, "/hits?q=NEEDLE%20\\d%2B5000&re=1").await;
+    let found = get(&house, "/hits?q=NEEDLE%20%5Cd%2B5000&re=1").await;
     assert_eq!(found.json()["lines"].as_array().unwrap().len(), 0, "a capital letter makes case matter");
-    let found = get(&house, "/hits?q=needle%20\\d5000&re=1").await.json();
+    let found = get(&house, "/hits?q=needle%20%5Cd5000&re=1").await.json();
     let lines: Vec<_> = (1..5).map(|n| serde_json::json!([1, n * 10_000 + 5_000])).collect();
     assert_eq!(found, serde_json::json!({"lines": lines, "steps": {"1": 4}, "more": false}));
     assert!(get(&house, "?q=nothing").await.text().contains("no line has it"));
@@ -198,13 +197,12 @@ async fn a_stream_that_is_cut_anywhere_loses_and_doubles_no_line() {
         said.push_str(&text);
         house.says(&job, &mut log, text.as_bytes());
         let mut events = Ask::get(&format!("/pipelines/build/1/events?after={after}")).events(&house).await;
-        for _ in 0..1 + random.below(2) {
+        // One event arrives, or none: there always is one.
+        if random.below(4) > 0 {
             let event = events.next().await.unwrap();
             page.hear(&event);
             after = event.id;
         }
-        // Some of the next one arrived, too.
-        let _ = random.below(2) == 0 && events.reader.fill_buf().await.is_ok();
     }
     house.end_step(&job, 1, log).await;
     house.finish(&job).await;
