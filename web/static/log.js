@@ -45,11 +45,21 @@ class DanubeLog extends HTMLElement {
     this.last = this.dataset.after ?? "";
     for (const section of this.sections) this.space(section);
     this.listen();
-    if ("follow" in this.dataset) this.toEnd();
+    this.toTarget();
     this.atEnd = this.isAtEnd();
     this.settle();
     if ("after" in this.dataset) this.keepLive();
     if (this.dataset.q) this.search();
+  }
+
+  /** The lines that are not there have got their room: back to what the page is about. */
+  toTarget() {
+    const row = this.row(Number(this.dataset.step), Number(this.dataset.line)), place = this.dataset.place;
+    if ("follow" in this.dataset) this.toEnd();
+    else if (row && (place !== "top" || Number(this.dataset.line) > 1)) {
+      const offset = row.getBoundingClientRect().top - this.getBoundingClientRect().top, height = this.clientHeight;
+      this.scrollTop += place === "top" ? offset - 2 * this.rowHeight : place === "middle" ? offset - height / 3 : offset - height + this.rowHeight;
+    }
   }
 
   get small() { return this.total() <= SMALL; }

@@ -18,8 +18,9 @@ use crate::problem::Problem;
 
 /// Lines that are counted.
 const MOST: usize = 10_000;
-/// After this time the lines so far are the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// After this time the lines so far are the answer: for a text, and for an expression.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_FOR_EXPRESSIONS: Duration = Duration::from_secs(2);
 
 /// Lines that have what was searched for.
 #[derive(Debug, Default, Serialize)]
@@ -45,7 +46,8 @@ pub(super) async fn find(ctx: &Ctx, steps: &Steps, search: &Search) -> Result<Hi
 
 /// Ends early when nobody waits any more: `asks` cannot be upgraded then.
 fn run(logs: &LogDir, keys: &[StepKey], search: &Search, asks: &Weak<()>) -> Result<Hits, LogError> {
-    let (mut hits, deadline) = (Hits::default(), Instant::now() + PATIENCE);
+    let patience = if search.is_expression { PATIENCE_FOR_EXPRESSIONS } else { PATIENCE };
+    let (mut hits, deadline) = (Hits::default(), Instant::now() + patience);
     for key in keys {
         let Some(log) = open(logs, key)? else { continue };
         let goes_on = || asks.strong_count() > 0 && Instant::now() < deadline;

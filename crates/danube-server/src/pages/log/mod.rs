@@ -62,8 +62,9 @@ struct LogPage {
     total: u64,
     total_words: String,
     sections: Vec<Section>,
-    /// The step that the page is about.
+    /// The step that the page is about, and the line.
     step: Option<u32>,
+    target: Option<Target>,
     found: Option<Found>,
     ticks: Vec<Tick>,
 }
@@ -108,6 +109,7 @@ pub(crate) async fn show(
         total_words: words::count(usize::try_from(total).unwrap_or(usize::MAX), "line", "lines"),
         total,
         step: target.map(|target| target.step),
+        target,
         found: hits.as_ref().map(|hits| Found::new(&view, hits)),
         ticks: ruler::ticks(&view, &steps, hits.as_ref(), &marks),
         sections,
@@ -146,7 +148,7 @@ impl Found {
         };
         let words = match (all, hits.more) {
             (0, false) => "no line has it".to_owned(),
-            (0, true) => "no line so far: the search ended after 2 s".to_owned(),
+            (0, true) => "no line so far: the search took too long".to_owned(),
             _ => format!("{at} of {all}{more}"),
         };
         Self { words, previous: to(at.wrapping_sub(1)), next: to(at + 1) }

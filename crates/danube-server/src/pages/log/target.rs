@@ -22,6 +22,16 @@ pub(super) enum At {
     Bottom,
 }
 
+impl At {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Middle => "middle",
+            Self::Top => "top",
+            Self::Bottom => "bottom",
+        }
+    }
+}
+
 /// A line that tells of a failure: step and line, from 1.
 pub(super) type Mark = (u32, u64);
 
