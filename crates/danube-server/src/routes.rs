@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search};
 use crate::context::Ctx;
 use crate::model::{Job, JobDetail};
-use crate::permission::Permission::{self, Public, Read, Write};
+use crate::permission::Permission::{self, Admin, Public, Read, Write};
 use crate::{assets, openapi, pages};
 
 /// A route.
@@ -145,6 +145,9 @@ pub(crate) fn page_routes() -> Vec<Route> {
 
 fn public_routes() -> Vec<Route> {
     vec![
+        post("/api/v1/login-links", Admin, login::issue)
+            .says("Makes a link that lets one browser in, once, within 10 minutes")
+            .gives::<login::NewLink>(201),
         get("/health", Public, health::health).says("The server answers").gives::<health::Health>(200),
         get("/health/ready", Public, health::ready)
             .says("Whether every part is well; 503 when one is not")

@@ -118,7 +118,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 7] = [
+    const SAMPLES: [(i64, &str); 8] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -154,6 +154,11 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
             7,
             "INSERT INTO containers (job, attempt, name, role, image) VALUES ('j', 1, 'service-1', 'service', 'db');
          UPDATE steps SET kind = 'service', ready_ms = 1",
+        ),
+        (
+            8,
+            "UPDATE pipelines SET branch = 'main';
+         INSERT INTO config_commits (sha, repository, branch, changes, applied_ms) VALUES ('c0', '/c', 'main', '{}', 1)",
         ),
         (9, "UPDATE jobs SET source_ref = 'main', source_title = 'Use a newer date picker'"),
     ];

@@ -10,6 +10,7 @@ mod find;
 mod follow;
 mod http;
 mod lists;
+mod login;
 mod logs;
 mod one_job;
 mod reference;
@@ -38,6 +39,7 @@ pub fn main(command: &Client) -> Result<ExitCode, CliError> {
         Client::Cancel(arguments) => change::cancel(arguments),
         Client::Rerun(arguments) => change::rerun(arguments),
         Client::Artifacts(arguments) => artifacts::main(arguments),
+        Client::Login(arguments) => login::main(arguments),
         Client::Completions(arguments) => completions(arguments),
     }
 }
