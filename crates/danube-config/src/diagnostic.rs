@@ -68,6 +68,16 @@ pub(crate) fn shown(text: &str) -> String {
     short
 }
 
+impl Diagnostic {
+    /// Without the source line.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        let place = if self.line == 0 { String::new() } else { format!(":{}:{}", self.line, self.column) };
+        let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{}{place}: {}{help}", self.path, self.message)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {

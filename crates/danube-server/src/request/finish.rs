@@ -16,6 +16,10 @@ use crate::problem::{Code, Problem};
 /// Under this name the id of a request is in every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Marks an answer that is meant as it is, although its status is that of an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsItIs;
+
 /// Runs the request, and finishes its answer.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let id = request_id();
@@ -47,6 +51,9 @@ fn request_id() -> String {
 
 /// What a handler said, or what the framework found before there was a handler.
 fn problem_of(response: &Response) -> Option<Problem> {
+    if response.extensions().get::<AsItIs>().is_some() {
+        return None;
+    }
     let told = response.extensions().get::<Problem>().cloned();
     // A form that comes back with what was wrong in it is a page of its own.
     let is_page =

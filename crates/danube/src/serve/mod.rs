@@ -12,6 +12,7 @@ use std::time::Duration;
 use danube_config::server::ServerConfig;
 use danube_core::job::ExitClass;
 use danube_engine::master::Stop;
+use danube_engine::sync::Follower;
 use danube_sandbox::{ids::Tier, probe};
 use danube_store::jobs;
 use tokio::net::TcpListener;
@@ -46,13 +47,18 @@ async fn serve(config: &ServerConfig) -> Result<(), CliError> {
     let mut stops = Stops::listen().map_err(CliError::infra)?;
     let place = Place::at(config.data_dir.clone());
     let mut local = start(config, &place).await?;
+    let mut follower = Follower::new(local.master.clone(), config.config.clone());
+    follower.look().await;
+    let mut config_followed = tokio::spawn(follower.follow());
     let _announced = Announced::write(Kind::Serve, place.dir(), &local.url, &local.token)?;
     tracing::info!("Danube is at {}; `danube login` gives a link for a browser", local.url);
     systemd::notify(systemd::READY);
     let ended = tokio::select! {
         () = stops.next() => Ok(()),
         ended = local.ended() => ended,
+        died = &mut config_followed => Err(CliError::infra(format!("the configuration is followed no more: {died:?}"))),
     };
+    config_followed.abort();
     systemd::notify(systemd::STOPPING);
     let left = match ended {
         Ok(()) => leave(&mut local).await,

@@ -8,6 +8,7 @@ pub mod events;
 pub mod git;
 pub mod image;
 pub mod pty;
+pub mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
