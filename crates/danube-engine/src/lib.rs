@@ -4,6 +4,7 @@
 //! ([`shim`]), and output becomes durable logs ([`logs`]). Beside the line, the configuration repository is followed ([`sync`]).
 
 pub mod artifacts;
+mod clock;
 pub mod coordinator;
 mod error;
 mod failpoint;

@@ -57,6 +57,8 @@ pub enum Command {
     Serve(ConfigArg),
     /// Write a danube.toml in which every key is explained.
     InitConfig(InitConfigArgs),
+    /// Bring a server's database up to this version, while no master runs. A start does the same.
+    Migrate(MigrateArgs),
     /// Look at a project and write a danubefile that it passes.
     Init(InitArgs),
     /// Say in one line each what this machine offers, and what to do about what is missing.
@@ -233,6 +235,17 @@ pub struct InitConfigArgs {
     /// Where to write it. A file that is there is never changed.
     #[arg(default_value = danube_config::server::USUAL_PATH, value_name = "PATH")]
     pub path: PathBuf,
+}
+
+/// Arguments of `danube migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Only say what there is to do; the exit code is 1 when there is something.
+    #[arg(long)]
+    pub check: bool,
+    /// Which server.
+    #[command(flatten)]
+    pub config: ConfigArg,
 }
 
 /// Arguments of `danube init`.

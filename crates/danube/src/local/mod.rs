@@ -123,7 +123,9 @@ impl Local {
 
     /// Waits until the jobs' part has ended, which it does when it is told to stop; or until a part of it fails.
     pub async fn ended(&mut self) -> Result<(), CliError> {
+        let store = self.master.store().clone();
         tokio::select! {
+            failed = store.broken() => Err(CliError::infra(failed)),
             jobs = &mut self.jobs => jobs.map_err(CliError::infra)?.map_err(CliError::infra),
             server = &mut self.server => {
                 server.map_err(CliError::infra)?.map_err(CliError::infra)?;

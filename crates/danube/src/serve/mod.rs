@@ -4,6 +4,7 @@
 
 mod credentials;
 mod init_config;
+mod migrate;
 mod systemd;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use crate::local::{self, Local, Settings, needs};
 use crate::place::Place;
 use crate::settings;
 pub use init_config::main as init_config;
+pub use migrate::main as migrate;
 
 /// How long is waited for what should take no time.
 const PATIENCE: Duration = Duration::from_secs(10);

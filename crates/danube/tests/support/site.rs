@@ -45,8 +45,14 @@ impl Site {
 
     /// Writes the application's danubefile. Its name for itself is not the one that counts.
     pub fn pipeline(&self, image: &str, body: &str) {
+        let arguments = if image.is_empty() { String::new() } else { format!("image='{image}'") };
+        self.pipeline_with(&arguments, body);
+    }
+
+    /// The same, with these arguments of the decorator.
+    pub fn pipeline_with(&self, arguments: &str, body: &str) {
         let body: String = body.lines().map(|line| format!("    {line}\n")).collect();
-        let decorator = if image.is_empty() { "@pipeline".to_owned() } else { format!("@pipeline(image='{image}')") };
+        let decorator = format!("@pipeline({arguments})");
         self.project.write("danubefile.py", format!("from danube import *\nimport danube\n\n{decorator}\ndef build():\n{body}"));
     }
 
