@@ -57,6 +57,8 @@ pub enum Command {
     Serve(ConfigArg),
     /// Write a danube.toml in which every key is explained.
     InitConfig(InitConfigArgs),
+    /// Write the files by which systemd starts `danube serve`.
+    Install(InstallArgs),
     /// Bring a server's database up to this version, while no master runs. A start does the same.
     Migrate(MigrateArgs),
     /// Look at a project and write a danubefile that it passes.
@@ -235,6 +237,17 @@ pub struct InitConfigArgs {
     /// Where to write it. A file that is there is never changed.
     #[arg(default_value = danube_config::server::USUAL_PATH, value_name = "PATH")]
     pub path: PathBuf,
+}
+
+/// Arguments of `danube install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// A unit, an account and a danube.toml, for systemd.
+    #[arg(long, required = true)]
+    pub systemd: bool,
+    /// Write below this folder, as for a package.
+    #[arg(long, default_value = "/", value_name = "DIR")]
+    pub prefix: PathBuf,
 }
 
 /// Arguments of `danube migrate`.

@@ -247,3 +247,60 @@ fn a_configuration_to_begin_with_is_written_once() {
     assert_eq!(fs::read(&path).expect("still there"), text);
     assert!(Path::new(&path).metadata().expect("facts").len() > 500, "it explains");
 }
+
+/// The files of `danube install`, below a folder of the project.
+fn install(project: &Project) -> Ran {
+    let mut command = std::process::Command::new(support::binary());
+    Ran::of(command.args(["install", "--systemd", "--prefix"]).arg(project.outside("root")).output().expect("it starts"))
+}
+
+#[test]
+fn systemd_takes_the_unit_and_what_is_somebody_elses_stays() {
+    let project = Project::empty();
+    let said = install(&project).expect(0).says("systemctl daemon-reload").stdout;
+    assert_eq!(said.matches("wrote ").count(), 3, "{said}");
+    let unit = project.outside("root/etc/systemd/system/danube.service");
+    let toml = project.outside("root/etc/danube/danube.toml");
+    fs::write(&toml, "# mine\n").expect("written");
+    install(&project).expect(0);
+    assert_eq!(fs::read_to_string(&toml).expect("danube.toml"), "# mine\n");
+    fs::write(&unit, "[Unit]\n").expect("written");
+    install(&project).expect(2).says("is not from `danube install`, and stays as it is");
+    fs::remove_file(&unit).expect("removed");
+    install(&project).expect(0);
+    let verified = std::process::Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output();
+    let Ok(verified) = verified else {
+        eprintln!("not tried: there is no systemd-analyze on this machine (Debian: apt-get install systemd)");
+        return;
+    };
+    let verified = Ran::of(verified).expect(0);
+    // Older ones do not know it, and say so; that is meant.
+    let complaints = verified.stderr.lines().filter(|line| line.contains("danube.service") && !line.contains("DelegateSubgroup"));
+    assert_eq!(complaints.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+/// Another user without any capability, but with those of the unit for the programs that it starts.
+#[test]
+fn the_units_capabilities_are_enough_for_a_range_of_ids() {
+    let subuid = fs::read_to_string("/etc/subuid").unwrap_or_default();
+    if !rustix::process::geteuid().is_root() || !subuid.lines().any(|line| line.starts_with("danube-test:")) {
+        eprintln!("not tried: only root can become danube-test, which checks/run makes");
+        return;
+    }
+    let project = Project::empty();
+    install(&project).expect(0);
+    let unit = fs::read_to_string(project.outside("root/etc/systemd/system/danube.service")).expect("the unit");
+    let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
+    let words = set.split_whitespace().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_ascii_lowercase()));
+    let reached = tempfile::Builder::new().prefix("danube-unit-").tempdir().expect("a folder");
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(reached.path(), all).expect("set");
+    let binary = reached.path().join("danube");
+    fs::copy(support::binary(), &binary).expect("copied");
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "danube-test", "--regid", "danube-test", "--init-groups"]);
+    command.arg(format!("--bounding-set=-all{}", words.collect::<String>())).arg(&binary).args(["doctor", "--json"]);
+    let ran = Ran::of(command.env("HOME", "/nonexistent").output().expect("setpriv is there"));
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
+    assert_eq!(report["tier"], "subuid", "{report}");
+}
