@@ -60,7 +60,9 @@ mod tests {
         for name in ["main", "release/1.0", "a@b", "ünïcode"] {
             assert!(is_branch(name), "{name}");
         }
-        for name in ["", "-x", "a b", "a..b", "a/", "/a", "a//b", ".a", "a/.b", "a.lock", "a~1", "a^", "@", "a@{1}", "a."] {
+        for name in
+            ["", "-x", "a b", "a..b", "a/", "/a", "a//b", ".a", "a/.b", "a.lock", "a~1", "a^", "@", "a@{1}", "a."]
+        {
             assert!(!is_branch(name), "{name}");
         }
     }

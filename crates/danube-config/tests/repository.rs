@@ -15,11 +15,17 @@ fn wrong(text: impl AsRef<[u8]>) -> String {
     read(&[file("a.yaml", text)]).expect_err("must be refused").to_string()
 }
 
-const WEB: &str = "apiVersion: danube.dev/v1\nkind: Pipeline\nmetadata:\n  name: web\nspec:\n  repository: /srv/git/web.git\n";
+const WEB: &str =
+    "apiVersion: danube.dev/v1\nkind: Pipeline\nmetadata:\n  name: web\nspec:\n  repository: /srv/git/web.git\n";
 
 #[test]
 fn a_pipeline_is_its_name_and_its_repository() {
-    let web = Pipeline { name: "web".into(), repository: "/srv/git/web.git".into(), branch: None, script: "danubefile.py".into() };
+    let web = Pipeline {
+        name: "web".into(),
+        repository: "/srv/git/web.git".into(),
+        branch: None,
+        script: "danubefile.py".into(),
+    };
     assert_eq!(good(WEB), [web]);
 }
 
@@ -70,7 +76,14 @@ fn a_bomb_is_refused() {
     for n in 1..40 {
         bomb.push_str(&format!("a{n}: &a{n} [*a{}, *a{}]\n", n - 1, n - 1));
     }
-    for text in [bomb, "[".repeat(100_000), "{a: ".repeat(50_000), "- ".repeat(100_000), "x\n".repeat(500_000), "---\n".repeat(100_000)] {
+    for text in [
+        bomb,
+        "[".repeat(100_000),
+        "{a: ".repeat(50_000),
+        "- ".repeat(100_000),
+        "x\n".repeat(500_000),
+        "---\n".repeat(100_000),
+    ] {
         assert!(wrong(&text).len() < 2_000, "{}", &text[..20]);
     }
 }

@@ -16,7 +16,10 @@ fn wrong(text: impl AsRef<[u8]>) -> String {
 
 /// The starter file with every key in force.
 fn all_of_the_starter() -> String {
-    let lines = starter().lines().map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned()).collect::<Vec<_>>();
+    let lines = starter()
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned())
+        .collect::<Vec<_>>();
     lines.join("\n")
 }
 
@@ -47,7 +50,10 @@ fn every_key_is_read() {
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!(config.config.repository, Some("/srv/c.git".into()));
     assert_eq!((config.config.branch.as_str(), config.config.sync_interval), ("prod/eu", Duration::from_secs(90)));
-    assert_eq!((config.limits.jobs.map(usize::from), config.limits.jobs_per_pipeline.map(usize::from)), (Some(8), Some(2)));
+    assert_eq!(
+        (config.limits.jobs.map(usize::from), config.limits.jobs_per_pipeline.map(usize::from)),
+        (Some(8), Some(2))
+    );
 }
 
 #[test]

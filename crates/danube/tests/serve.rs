@@ -251,7 +251,9 @@ fn a_configuration_to_begin_with_is_written_once() {
 /// The files of `danube install`, below a folder of the project.
 fn install(project: &Project) -> Ran {
     let mut command = std::process::Command::new(support::binary());
-    Ran::of(command.args(["install", "--systemd", "--prefix"]).arg(project.outside("root")).output().expect("it starts"))
+    Ran::of(
+        command.args(["install", "--systemd", "--prefix"]).arg(project.outside("root")).output().expect("it starts"),
+    )
 }
 
 #[test]
@@ -275,7 +277,8 @@ fn systemd_takes_the_unit_and_what_is_somebody_elses_stays() {
     };
     let verified = Ran::of(verified).expect(0);
     // Older ones do not know it, and say so; that is meant.
-    let complaints = verified.stderr.lines().filter(|line| line.contains("danube.service") && !line.contains("DelegateSubgroup"));
+    let complaints =
+        verified.stderr.lines().filter(|line| line.contains("danube.service") && !line.contains("DelegateSubgroup"));
     assert_eq!(complaints.collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
@@ -291,7 +294,8 @@ fn the_units_capabilities_are_enough_for_a_range_of_ids() {
     install(&project).expect(0);
     let unit = fs::read_to_string(project.outside("root/etc/systemd/system/danube.service")).expect("the unit");
     let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
-    let words = set.split_whitespace().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_ascii_lowercase()));
+    let words =
+        set.split_whitespace().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_ascii_lowercase()));
     let reached = tempfile::Builder::new().prefix("danube-unit-").tempdir().expect("a folder");
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(reached.path(), all).expect("set");

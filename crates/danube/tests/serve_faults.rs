@@ -12,7 +12,7 @@ use serde_json::Value;
 use support::dev::Dev;
 use support::preload::Preload;
 use support::site::Site;
-use support::{Random, Ran, seed};
+use support::{Ran, Random, seed};
 
 /// Steps after and beside each other; each leaves a mark, told in the end.
 const BODY: &str = "step.run('echo one >> marks')
@@ -109,11 +109,8 @@ fn a_damaged_database_is_refused_in_words_and_left_as_it_is() {
     serve.end(&id(&serve.post("/pipelines/app/jobs", "", 201)));
     serve.stop_by(Signal::TERM).expect(0);
     let whole = fs::read(site.database()).expect("the database");
-    let damages: [fn(&mut Vec<u8>); 3] = [
-        |bytes| bytes.clear(),
-        |bytes| bytes.truncate(4096 * 3 + 100),
-        |bytes| bytes[4096 * 2..4096 * 3].fill(0xa5),
-    ];
+    let damages: [fn(&mut Vec<u8>); 3] =
+        [|bytes| bytes.clear(), |bytes| bytes.truncate(4096 * 3 + 100), |bytes| bytes[4096 * 2..4096 * 3].fill(0xa5)];
     for damage in damages {
         let mut damaged = whole.clone();
         damage(&mut damaged);
@@ -207,7 +204,10 @@ fn a_schema_is_looked_at_while_no_master_runs_and_one_of_a_newer_danube_is_refus
     site.run(&["migrate", "--check"]).expect(3).says("in use by the process");
     serve.stop_by(Signal::TERM).expect(0);
     site.run(&["migrate", "--check"]).expect(0).says("up to date");
-    sql(&site, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT max(version) FROM _sqlx_migrations)");
+    sql(
+        &site,
+        "UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+    );
     site.run(&["migrate"]).expect(3).says("has the schema 9999, this Danube knows none above");
     Ran::of(site.command().output().expect("danube starts")).expect(3).says("use the newer Danube again");
 }

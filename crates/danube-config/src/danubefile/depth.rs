@@ -8,8 +8,8 @@ use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::Mode;
 use ruff_python_parser::lexer::lex;
 
-use crate::text::Text;
 use crate::diagnostic::Diagnostics;
+use crate::text::Text;
 
 /// Open brackets and indented blocks.
 const MOST_LEVELS: usize = 150;

@@ -142,7 +142,11 @@ impl Reader {
             PathBuf::new()
         });
         if let Some(branch) = spec.branch.as_ref().filter(|branch| !location::is_branch(&branch.value)) {
-            wrong(branch, format!("`branch` must be the name of a branch; it is \"{}\"", shown(&branch.value)), "for example main");
+            wrong(
+                branch,
+                format!("`branch` must be the name of a branch; it is \"{}\"", shown(&branch.value)),
+                "for example main",
+            );
         }
         if let Some(script) = spec.script.as_ref().filter(|script| !is_inside(&script.value)) {
             let message = format!("`script` must be a file of the repository; it is \"{}\"", shown(&script.value));
@@ -181,7 +185,8 @@ fn wrong_head(text: &Text, head: &Head) -> Option<Diagnostic> {
 /// What a name must be, if it is not.
 fn wrong_name(name: &str) -> Option<String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let right = name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(known);
+    let right =
+        name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(known);
     (!right).then(|| format!("1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, the first a letter or a digit"))
 }
 

@@ -124,7 +124,11 @@ impl Reader<'_> {
             match (nested, value.get_ref()) {
                 (Some((known, _)), DeValue::Table(entries)) => self.table(known, entries),
                 (Some((known, _)), _) => {
-                    self.wrong(value, format!("`{known}` must be a table"), format!("write [{known}] and its keys below"));
+                    self.wrong(
+                        value,
+                        format!("`{known}` must be a table"),
+                        format!("write [{known}] and its keys below"),
+                    );
                 }
                 (None, _) => self.key(table, name, value),
             }

@@ -33,7 +33,9 @@ pub enum GitError {
         stderr: String,
     },
     /// There is no such branch.
-    #[error("the configuration repository {dir} has no branch `{branch}`: push one, or name another below [config] in danube.toml")]
+    #[error(
+        "the configuration repository {dir} has no branch `{branch}`: push one, or name another below [config] in danube.toml"
+    )]
     NoBranch {
         /// The repository.
         dir: PathBuf,
@@ -133,4 +135,61 @@ fn output(dir: &Path, arguments: &[&str]) -> Result<Output, GitError> {
     let mut git = base(dir);
     git.env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap_or(dir));
     git.args(arguments).output().map_err(GitError::NoGit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    fn run(dir: &Path, arguments: &[&str]) {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
+        let done = Command::new("git").arg("-C").arg(dir).args(identity).args(arguments).status().expect("git");
+        assert!(done.success(), "{arguments:?}");
+    }
+
+    /// A repository with this file, and a pipeline beside it.
+    fn repository(make: impl FnOnce(&Path)) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        fs::create_dir_all(dir.path().join("pipelines/folder")).expect("folders");
+        fs::write(dir.path().join("pipelines/web.yaml"), "web").expect("written");
+        fs::write(dir.path().join("pipelines/folder/deep.yaml"), "deep").expect("written");
+        fs::write(dir.path().join("other.yaml"), "other").expect("written");
+        make(&dir.path().join("pipelines/x.yaml"));
+        run(dir.path(), &["init", "-q", "-b", "main"]);
+        run(dir.path(), &["add", "-A"]);
+        run(dir.path(), &["commit", "-qm", "first"]);
+        dir
+    }
+
+    fn refusal(dir: &Path, branch: &str) -> String {
+        newest(dir, branch, None).err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn the_files_of_the_newest_commit_are_read_once() {
+        let dir = repository(|x| fs::write(x, "x\n\u{e4}").expect("written"));
+        let commit = newest(dir.path(), "main", None).expect("read").expect("a commit");
+        let files: Vec<_> = commit.files.iter().map(|file| (file.path.as_str(), file.bytes.as_slice())).collect();
+        assert_eq!(files, [("pipelines/web.yaml", &b"web"[..]), ("pipelines/x.yaml", "x\n\u{e4}".as_bytes())]);
+        assert!(newest(dir.path(), "main", Some(&commit.sha)).expect("looked at").is_none());
+    }
+
+    #[test]
+    fn no_file_of_the_server_is_read_and_none_without_measure() {
+        let link = repository(|x| std::os::unix::fs::symlink("/etc/shadow", x).expect("linked"));
+        assert!(refusal(link.path(), "main").contains("pipelines/x.yaml is a symbolic link"));
+        let large = repository(|x| fs::write(x, "x".repeat(1_048_577)).expect("written"));
+        assert!(refusal(large.path(), "main").contains("has 1048577 bytes; at most 1048576"));
+    }
+
+    #[test]
+    fn what_is_no_repository_is_told_and_none_around_it_is_taken() {
+        let dir = repository(|_| ());
+        assert!(refusal(dir.path(), "prod").contains("has no branch `prod`"));
+        assert!(refusal(&dir.path().join("pipelines"), "main").contains("not a git repository"));
+        assert!(refusal(Path::new("/nowhere"), "main").contains("/nowhere"));
+    }
 }

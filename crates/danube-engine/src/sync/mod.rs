@@ -99,7 +99,8 @@ impl Follower {
     async fn refused(&self, sha: &str, mistakes: &Diagnostics) -> Result<String, SyncError> {
         tracing::error!("the configuration commit {sha} is refused, nothing is changed:\n{mistakes}");
         let stays = apply::in_force(self.master.store()).await?;
-        let stays = stays.map_or_else(|| "none is in force".to_owned(), |last| format!("{} stays in force", short(&last)));
+        let stays =
+            stays.map_or_else(|| "none is in force".to_owned(), |last| format!("{} stays in force", short(&last)));
         let more = match mistakes.0.len() {
             1 => String::new(),
             more => format!(" (and {} more)", more - 1),

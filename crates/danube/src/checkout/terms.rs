@@ -45,7 +45,11 @@ impl Terms {
     }
 
     /// Where each known image comes from. A path in the danubefile is relative to it, one that was typed to where it was.
-    pub(super) fn images(&self, dir: &Path, danubefile: &Danubefile) -> Result<BTreeMap<String, ImageSource>, CliError> {
+    pub(super) fn images(
+        &self,
+        dir: &Path,
+        danubefile: &Danubefile,
+    ) -> Result<BTreeMap<String, ImageSource>, CliError> {
         let mut images = self.given_images()?;
         for known in danubefile.known_images() {
             let name = if known.image.is_empty() { DEFAULT_IMAGE.to_owned() } else { known.image };
@@ -114,7 +118,8 @@ fn strangers_egress(danubefile: &Danubefile) -> Result<EgressPolicy, CliError> {
     match rules.iter().find(|rule| rule.private) {
         None => Ok(enforce(rules)),
         Some(rule) => {
-            let message = format!("egress `{rule}`: a server lets no job reach the private addresses of its own network");
+            let message =
+                format!("egress `{rule}`: a server lets no job reach the private addresses of its own network");
             Err(CliError::config(message).hint("leave out the word `private`, or run it with `danube run`"))
         }
     }
@@ -151,4 +156,58 @@ fn egress_of(file: &str) -> Result<EgressPolicy, CliError> {
     parse_rules(&text)
         .map(enforce)
         .map_err(|error| CliError::config(format!("{file}:{}: {}", error.line, error.source)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn danubefile(arguments: &str, step: &str) -> Danubefile {
+        let source =
+            format!("from danube import *\n@pipeline({arguments})\ndef build():\n    step.run('true'{step})\n");
+        danube_config::danubefile::read("danubefile.py", source.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    fn egress(arguments: &str) -> Result<String, String> {
+        let policy = Terms::Strangers.egress(&danubefile(arguments, "")).map_err(|error| error.message().to_owned())?;
+        let rules: Vec<String> = policy.rules.iter().map(ToString::to_string).collect();
+        assert_eq!(policy.mode, EgressMode::Enforce, "nothing is open because it is recorded");
+        Ok(rules.join(" "))
+    }
+
+    #[test]
+    fn a_stranger_reaches_nothing_or_the_names_that_it_lists() {
+        assert_eq!(egress(""), Ok(String::new()));
+        assert_eq!(egress("egress=['pip.example', 'db.example:5432']"), Ok("pip.example db.example:5432".to_owned()));
+        let said = egress("egress=['pip.example', 'db.local:5432 private']").expect_err("refused");
+        assert!(said.contains("`db.local:5432 private`") && said.contains("private addresses"), "{said}");
+    }
+
+    #[test]
+    fn a_stranger_gets_images_of_registries_only_wherever_it_names_them() {
+        let images = |arguments: &str, step: &str| {
+            let found = Terms::Strangers.images(Path::new("/srv/app"), &danubefile(arguments, step));
+            found.map(|images| images.into_keys().collect::<Vec<_>>()).map_err(|error| error.message().to_owned())
+        };
+        assert_eq!(images("image='rust:1'", ", image='node:22'"), Ok(vec!["node:22".to_owned(), "rust:1".to_owned()]));
+        for image in ["host", "tar:x.tar", "tar:/etc/shadow", "oci:.", "oci:/var/lib/danube:1"] {
+            for (arguments, step) in [
+                (format!("image='{image}'"), String::new()),
+                ("image='rust:1'".to_owned(), format!(", image='{image}'")),
+                (format!("image='rust:1', images=['{image}']"), String::new()),
+            ] {
+                let said = images(&arguments, &step).expect_err("refused");
+                assert!(said.starts_with(&format!("`{image}`: ")), "{arguments} {step}: {said}");
+            }
+        }
+        assert!(images("", "").expect_err("refused").contains("names no image"));
+    }
+
+    #[test]
+    fn a_stranger_gets_no_secret_and_no_tool_of_a_home() {
+        assert!(Terms::Strangers.secrets().is_ok_and(|secrets| secrets.is_empty()));
+        let mut config = SandboxConfig::new("/d".into(), "/s".into(), Vec::new());
+        Terms::Strangers.settle(&mut config);
+        assert_eq!((config.images, config.tools), (Images::Registries, HomeTools::none()));
+    }
 }

@@ -202,7 +202,10 @@ mod tests {
             fs::write(&file, text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         }
-        assert_eq!(Instance::here(Some(dir.path())).map(|found| found.url).ok().as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(
+            Instance::here(Some(dir.path())).map(|found| found.url).ok().as_deref(),
+            Some("http://127.0.0.1:8080")
+        );
     }
 
     #[test]

@@ -57,7 +57,8 @@ mod tests {
     fn a_token_is_long_and_nobody_elses_to_read() {
         let token = "0123456789abcdef0123456789abcdef";
         assert_eq!(of(&format!("{token}\n"), 0o400), Ok(Some(token.to_owned())));
-        for (text, mode, why) in [(token, 0o644, "others"), ("short", 0o600, "32"), (&token.replace('a', " "), 0o600, "spaces")]
+        for (text, mode, why) in
+            [(token, 0o644, "others"), ("short", 0o600, "32"), (&token.replace('a', " "), 0o600, "spaces")]
         {
             let said = of(text, mode).expect_err("refused");
             assert!(said.contains(why) && !said.contains(token), "{said}");

@@ -26,8 +26,10 @@ pub fn main(arguments: &InitConfigArgs) -> Result<ExitCode, CliError> {
 /// Writes a file that is not there yet, and the folder around it.
 pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => CliError::config(format!("{}: it is there already, and stays as it is", path.display()))
-            .hint("name another place, or remove it first"),
+        ErrorKind::AlreadyExists => {
+            CliError::config(format!("{}: it is there already, and stays as it is", path.display()))
+                .hint("name another place, or remove it first")
+        }
         _ => CliError::config(format!("cannot write {}: {error}", path.display())),
     };
     if let Some(folder) = path.parent() {

@@ -33,7 +33,9 @@ pub fn main(arguments: &InstallArgs) -> Result<ExitCode, CliError> {
     let place = |path: &str| arguments.prefix.join(path.trim_start_matches('/'));
     let unit = UNIT.replace("@BINARY@", &unit_path(&binary)?);
     let mut written = Vec::new();
-    for (path, text) in [("/etc/systemd/system/danube.service", unit.as_str()), ("/etc/sysusers.d/danube.conf", ACCOUNT)] {
+    for (path, text) in
+        [("/etc/systemd/system/danube.service", unit.as_str()), ("/etc/sysusers.d/danube.conf", ACCOUNT)]
+    {
         replace(&place(path), text)?;
         written.push(place(path));
     }
@@ -48,7 +50,9 @@ pub fn main(arguments: &InstallArgs) -> Result<ExitCode, CliError> {
 
 /// In a unit a percent sign and a space mean something.
 fn unit_path(binary: &Path) -> Result<String, CliError> {
-    let text = binary.to_str().filter(|text| !text.contains(|c: char| c.is_control() || c.is_whitespace() || "%\"'\\$".contains(c)));
+    let text = binary
+        .to_str()
+        .filter(|text| !text.contains(|c: char| c.is_control() || c.is_whitespace() || "%\"'\\$".contains(c)));
     text.map(str::to_owned).ok_or_else(|| {
         CliError::config(format!("{}: systemd cannot be told such a path", binary.display()))
             .hint("put the program elsewhere, for example /usr/local/bin/danube, and install from there")
@@ -62,7 +66,8 @@ fn replace(path: &Path, text: &str) -> Result<(), CliError> {
     };
     match fs::read_to_string(path) {
         Ok(found) if !found.starts_with(MARK) => {
-            let error = CliError::config(format!("{}: it is not from `danube install`, and stays as it is", path.display()));
+            let error =
+                CliError::config(format!("{}: it is not from `danube install`, and stays as it is", path.display()));
             return Err(error.hint("move it away, then run this again"));
         }
         _ => {}

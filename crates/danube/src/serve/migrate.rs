@@ -27,9 +27,10 @@ fn told(found: Option<Schema>, check: bool) -> (ExitClass, String) {
     match found {
         None => (ExitClass::Success, "there is no database yet; the first start makes it".to_owned()),
         Some(schema) if schema.is_current() => (ExitClass::Success, format!("up to date, schema {}", schema.known)),
-        Some(Schema { found, known }) if check => {
-            (ExitClass::Failed, format!("to be brought from schema {found} to {known}: `danube migrate`, or a start, does it"))
-        }
+        Some(Schema { found, known }) if check => (
+            ExitClass::Failed,
+            format!("to be brought from schema {found} to {known}: `danube migrate`, or a start, does it"),
+        ),
         Some(Schema { found, known }) => (ExitClass::Success, format!("brought from schema {found} to {known}")),
     }
 }

@@ -39,8 +39,10 @@ pub fn main(arguments: &ConfigArg) -> Result<ExitCode, CliError> {
     let config = settings::read(&arguments.config)?;
     // The probe forks: it comes before anything that could start a thread.
     if probe::probe().tier == Tier::None {
-        return Err(CliError::infra("this machine gives no user namespaces, and without them a server isolates no job")
-            .hint("`danube doctor` says why, and what to do"));
+        return Err(CliError::infra(
+            "this machine gives no user namespaces, and without them a server isolates no job",
+        )
+        .hint("`danube doctor` says why, and what to do"));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::infra)?;
     runtime.block_on(serve(&config))?;
@@ -111,7 +113,9 @@ fn rest(running: usize, waiting: usize) -> String {
     match running {
         0 => format!("no job is running{waits}"),
         1 => format!("1 job runs on by itself, for up to an hour; the next `danube serve` takes it up{waits}"),
-        _ => format!("{running} jobs run on by themselves, for up to an hour; the next `danube serve` takes them up{waits}"),
+        _ => format!(
+            "{running} jobs run on by themselves, for up to an hour; the next `danube serve` takes them up{waits}"
+        ),
     }
 }
 

@@ -23,7 +23,8 @@ impl Preload {
         }
         let library = project.outside("preload.so");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/preload.c");
-        let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+        let made =
+            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
         assert!(made.expect("cc is there: Rust links with it").success());
         let preload = Self { library, clock: project.outside("clock"), eio: project.outside("eio") };
         preload.set_clock(0);

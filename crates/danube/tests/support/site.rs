@@ -53,7 +53,10 @@ impl Site {
     pub fn pipeline_with(&self, arguments: &str, body: &str) {
         let body: String = body.lines().map(|line| format!("    {line}\n")).collect();
         let decorator = format!("@pipeline({arguments})");
-        self.project.write("danubefile.py", format!("from danube import *\nimport danube\n\n{decorator}\ndef build():\n{body}"));
+        self.project.write(
+            "danubefile.py",
+            format!("from danube import *\nimport danube\n\n{decorator}\ndef build():\n{body}"),
+        );
     }
 
     /// Commits the application as it stands; gives the commit.
@@ -130,7 +133,10 @@ impl Site {
     /// Any command, of somebody who knows nothing but where danube.toml is.
     pub fn danube(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).env("DANUBE_CONFIG", self.toml_path()).env("XDG_STATE_HOME", self.project.outside("none"));
+        command
+            .args(arguments)
+            .env("DANUBE_CONFIG", self.toml_path())
+            .env("XDG_STATE_HOME", self.project.outside("none"));
         command.env_remove("DANUBE_DATA_DIR").env_remove("DANUBE_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }
