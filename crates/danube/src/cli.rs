@@ -68,6 +68,8 @@ pub enum Command {
     /// What is asked of a server.
     #[command(flatten)]
     Client(client::Client),
+    /// Write the manual pages, one for each command, into a folder.
+    Man(ManArgs),
     /// Print the version.
     Version,
 }
@@ -248,6 +250,14 @@ pub struct InstallArgs {
     /// Write below this folder, as for a package.
     #[arg(long, default_value = "/", value_name = "DIR")]
     pub prefix: PathBuf,
+}
+
+/// Arguments of `danube man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder, for example /usr/local/share/man/man1.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// Arguments of `danube migrate`.

@@ -9,6 +9,7 @@ mod doctor;
 mod error;
 mod init;
 mod local;
+mod man;
 mod place;
 mod run;
 mod serve;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Install(arguments) => serve::install(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Man(arguments) => man::main(&arguments),
         Command::Version => {
             // Nobody may be listening.
             let _ = writeln!(std::io::stdout(), "danube {}", env!("CARGO_PKG_VERSION"));

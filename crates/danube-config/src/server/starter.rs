@@ -16,7 +16,7 @@ pub fn starter() -> String {
     );
     of_table(&mut text, "");
     for (table, about) in TABLES {
-        let _ = write!(text, "\n");
+        text.push('\n');
         comment(&mut text, about);
         let _ = writeln!(text, "[{table}]");
         of_table(&mut text, table);

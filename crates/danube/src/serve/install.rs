@@ -78,5 +78,5 @@ fn replace(path: &Path, text: &str) -> Result<(), CliError> {
 fn say(written: &[PathBuf]) {
     let lines: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();
     // Nobody may be listening.
-    let _ = write!(std::io::stdout(), "{lines}{NEXT}\n");
+    let _ = writeln!(std::io::stdout(), "{lines}{NEXT}");
 }
