@@ -26,7 +26,7 @@ impl Site {
         let registry = Registry::start()?;
         let site = Self { project: Project::empty(), registry };
         let layout = site.project.outside("layout");
-        let image = Image::with(&["sh", "cat", "ls", "seq", "sleep", "sort", "tee", "touch"]);
+        let image = Image::with(&["sh", "cat", "chmod", "ls", "seq", "sleep", "sort", "tee", "touch"]);
         image.oci(&layout, &json!({ "Env": ["PATH=/bin"] }));
         site.registry.push(&layout, "team/tool", "1");
         site.pipeline(&site.image(), body);
