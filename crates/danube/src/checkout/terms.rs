@@ -201,6 +201,8 @@ mod tests {
             }
         }
         assert!(images("", "").expect_err("refused").contains("names no image"));
+        let service = "); service.start('tar:/etc/shadow', name='db', ready=tcp(1)";
+        assert!(images("image='rust:1'", service).expect_err("refused").starts_with("`tar:/etc/shadow`: "));
     }
 
     #[test]
