@@ -104,7 +104,8 @@ async fn a_search_looks_at_every_line_and_its_hits_are_addresses() {
     let house = House::new().await;
     let job = house.running("job-1").await;
     let mut log = house.step(&job, 1).await;
-    let text = |n: u64| if n % 1000 == 0 { format!("the nee\x1b[31mdle\x1b[0m {n}\n") } else { format!("hay {n}\n") };
+    let text =
+        |n: u64| if n.is_multiple_of(1000) { format!("the nee\x1b[31mdle\x1b[0m {n}\n") } else { format!("hay {n}\n") };
     (1..=50).for_each(|part| {
         let lines: String = (part * 1000 - 999..=part * 1000).map(text).collect();
         house.says(&job, &mut log, lines.as_bytes());
