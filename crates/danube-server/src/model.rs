@@ -1,10 +1,12 @@
 //! The things of the API as JSON, made from rows.
 
 use danube_core::job::FailureKind;
+use danube_core::report::Counts;
 use danube_engine::master::Waiting as InQueue;
 use danube_store::artifacts::ArtifactRow;
 use danube_store::attempts::AttemptRow;
 use danube_store::jobs::JobRow;
+use danube_store::reports::ReportRow;
 use danube_store::steps::StepRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -57,6 +59,23 @@ pub(crate) struct JobDetail {
     pub steps: Vec<Step>,
     /// In order.
     pub attempts: Vec<Attempt>,
+    /// What its tests said, where there are reports.
+    pub tests: Option<TestCounts>,
+}
+
+/// How many tests ended how.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct TestCounts {
+    /// At once.
+    pub passed: u64,
+    pub failed: u64,
+    /// They could not be carried out.
+    pub errors: u64,
+    pub skipped: u64,
+    /// They passed when tried again.
+    pub flaky: u64,
+    /// What they took together.
+    pub duration_ms: u64,
 }
 
 /// Why a job did not succeed.
@@ -223,6 +242,24 @@ impl From<AttemptRow> for Attempt {
     fn from(row: AttemptRow) -> Self {
         let AttemptRow { number, status, started_ms, finished_ms, .. } = row;
         Self { number, status, started_ms, finished_ms }
+    }
+}
+
+impl From<Counts> for TestCounts {
+    fn from(counts: Counts) -> Self {
+        let Counts { passed, failed, errors, skipped, flaky, duration_ms } = counts;
+        Self { passed, failed, errors, skipped, flaky, duration_ms }
+    }
+}
+
+impl TestCounts {
+    /// Those of several reports together.
+    pub(crate) fn of(reports: &[ReportRow]) -> Self {
+        let sum = |mut sum: Counts, report: &ReportRow| {
+            sum.add(&report.counts());
+            sum
+        };
+        reports.iter().fold(Counts::default(), sum).into()
     }
 }
 

@@ -6,7 +6,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search};
+use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search, summaries, test_reports};
 use crate::context::Ctx;
 use crate::model::{Job, JobDetail};
 use crate::permission::Permission::{self, Public, Read, Write};
@@ -107,6 +107,7 @@ pub(crate) fn api_routes() -> Vec<Route> {
     routes.extend(job_routes());
     routes.extend(log_routes());
     routes.extend(artifact_routes());
+    routes.extend(report_routes());
     routes
 }
 
@@ -211,6 +212,34 @@ fn artifact_routes() -> Vec<Route> {
             .says("An artifact's bytes; takes Range")
             .asks(&[("format", "`tar`: everything below this folder as one archive")])
             .gives_bytes(200, "application/octet-stream"),
+    ]
+}
+
+/// What every route about one attempt may be asked.
+const ATTEMPT: (&str, &str) = ("attempt", "Of this attempt; of the newest one if not given");
+
+fn report_routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/jobs/{id}/tests", Read, test_reports::list)
+            .says("What the job's tests said, failures first")
+            .asks(&[
+                ("status", "`passed`, `failed`, `error`, `skipped` or `flaky` only"),
+                ("failures", "`true`: only what failed or could not be carried out"),
+                ("report", "Of the report with this number only"),
+                ("q", "With this in the name of suite, class or test only, in whatever case"),
+                ("after", "Behind this place: the `next` of the page before"),
+                ("limit", "From 1 to 1000; 100 if not given"),
+                ATTEMPT,
+            ])
+            .gives::<test_reports::Tests>(200),
+        get("/api/v1/jobs/{id}/tests/{case}", Read, test_reports::get)
+            .says("All about one test")
+            .asks(&[ATTEMPT])
+            .gives::<test_reports::CaseDetail>(200),
+        get("/api/v1/jobs/{id}/summaries", Read, summaries::text)
+            .says("What the danubefile wrote for people, as Markdown")
+            .asks(&[ATTEMPT])
+            .gives_bytes(200, "text/markdown"),
     ]
 }
 

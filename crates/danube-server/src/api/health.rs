@@ -1,11 +1,12 @@
 //! Whether the server answers, and whether its parts are well.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::Json;
+use crate::answer::{Json, Meant};
 use crate::context::Ctx;
 
 /// The server answers.
@@ -36,10 +37,10 @@ pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-pub(crate) async fn ready(State(ctx): State<Ctx>) -> (StatusCode, Json<Readiness>) {
+pub(crate) async fn ready(State(ctx): State<Ctx>) -> (StatusCode, Extension<Meant>, Json<Readiness>) {
     let parts: Vec<_> =
         ctx.master.health().into_iter().map(|part| PartHealth { name: part.name, ill: part.ill }).collect();
     let well = parts.iter().all(|part| part.ill.is_none());
     let (code, status) = if well { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "ill") };
-    (code, Json(Readiness { status, parts }))
+    (code, Extension(Meant), Json(Readiness { status, parts }))
 }

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
+use crate::answer::Meant;
 use crate::pages::{self, Visitor};
 use crate::problem::{Code, Problem};
 
@@ -47,6 +48,9 @@ fn request_id() -> String {
 
 /// What a handler said, or what the framework found before there was a handler.
 fn problem_of(response: &Response) -> Option<Problem> {
+    if response.extensions().get::<Meant>().is_some() {
+        return None;
+    }
     let told = response.extensions().get::<Problem>().cloned();
     // A form that comes back with what was wrong in it is a page of its own.
     let is_page =

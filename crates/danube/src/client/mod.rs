@@ -16,6 +16,7 @@ mod reference;
 mod shown;
 mod sse;
 mod table;
+mod test_reports;
 mod text;
 
 use std::io::{self, Write};
@@ -37,6 +38,7 @@ pub fn main(command: &Client) -> Result<ExitCode, CliError> {
         Client::Trigger(arguments) => change::trigger(arguments),
         Client::Cancel(arguments) => change::cancel(arguments),
         Client::Rerun(arguments) => change::rerun(arguments),
+        Client::Tests(arguments) => test_reports::main(arguments),
         Client::Artifacts(arguments) => artifacts::main(arguments),
         Client::Completions(arguments) => completions(arguments),
     }

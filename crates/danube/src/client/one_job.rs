@@ -11,11 +11,12 @@ use super::api::{Attempt, JobDetail, Step};
 use super::find::Instance;
 use super::http::{Http, part};
 use super::table::{Cell, table};
+use super::test_reports::in_words;
 use super::text::{ago, now_ms, paint, source, status, took, why};
 use super::{print, print_json, reference};
 use crate::cli::client::JobArgs;
 use crate::error::CliError;
-use crate::view::{Outcome, Paint, StepSummary, Tone, duration, full_name, harmless, outcome};
+use crate::view::{Outcome, Paint, StepSummary, Tone, duration, full_name, harmless, outcome, printable};
 
 /// Runs the command.
 pub fn show(arguments: &JobArgs) -> Result<ExitCode, CliError> {
@@ -26,7 +27,8 @@ pub fn show(arguments: &JobArgs) -> Result<ExitCode, CliError> {
         return print_json(&document);
     }
     let detail: JobDetail = serde_json::from_value(document).map_err(|error| http.strange(error))?;
-    print(page(&detail, paint(), now_ms()).as_bytes())
+    let summary = http.text(&format!("jobs/{}/summaries", part(&job.id)))?;
+    print((page(&detail, paint(), now_ms()) + &markdown(&summary, paint())).as_bytes())
 }
 
 fn page(detail: &JobDetail, paint: Paint, now: i64) -> String {
@@ -48,6 +50,18 @@ fn page(detail: &JobDetail, paint: Paint, now: i64) -> String {
     text
 }
 
+/// What the danubefile wrote for people, but for what would not stay in its lines.
+fn markdown(text: &str, paint: Paint) -> String {
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    let mut shown = format!("\n{}\n", paint.text(Tone::Bold, "Summary"));
+    for line in text.lines() {
+        let _ = writeln!(shown, "  {}", String::from_utf8_lossy(&printable(line.as_bytes(), false)));
+    }
+    shown
+}
+
 /// Lines above the steps.
 fn facts(detail: &JobDetail, now: i64) -> Vec<(&'static str, String)> {
     let job = &detail.job;
@@ -60,6 +74,7 @@ fn facts(detail: &JobDetail, now: i64) -> Vec<(&'static str, String)> {
         ("started", format!("{}{by}, {}", job.trigger, ago(job.created_ms, now))),
         ("params", params.join(" ")),
         ("took", took(job, now)),
+        ("tests", detail.tests.as_ref().map_or(String::new(), in_words)),
         ("again", job.rerun_of.as_ref().map_or(String::new(), |id| format!("with the inputs of {id}"))),
         ("id", job.id.clone()),
     ]
