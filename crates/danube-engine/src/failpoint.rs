@@ -40,6 +40,10 @@ pub const FAILPOINTS: [&str; 23] = [
     "group-deleted",
 ];
 
+/// The points between the end of an attempt and the beginning of the next, in order.
+pub const RETRY_FAILPOINTS: [&str; 5] =
+    ["attempt-ended", "group-deleted", "attempt-removed", "again-prepared", "again-planned"];
+
 /// The points that only a job of a master passes, in order; a cancel is taken in at any time.
 pub const MASTER_FAILPOINTS: [&str; 5] =
     ["job-accepted", "job-claimed", "job-prepared", "plan-written", "cancel-written"];

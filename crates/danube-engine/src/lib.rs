@@ -16,4 +16,4 @@ pub mod shim;
 pub mod snapshot;
 
 pub use error::EngineError;
-pub use failpoint::{FAILPOINTS, MASTER_FAILPOINTS};
+pub use failpoint::{FAILPOINTS, MASTER_FAILPOINTS, RETRY_FAILPOINTS};

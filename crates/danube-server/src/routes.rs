@@ -12,6 +12,9 @@ use crate::model::{Job, JobDetail};
 use crate::permission::Permission::{self, Public, Read, Write};
 use crate::{assets, openapi, pages};
 
+/// What every route about one attempt may be asked.
+const ATTEMPT: (&str, &str) = ("attempt", "Of this attempt; of the newest one if not given");
+
 /// A route.
 pub(crate) struct Route {
     pub method: &'static str,
@@ -172,6 +175,7 @@ fn job_routes() -> Vec<Route> {
             .gives::<jobs::JobPage>(200),
         get("/api/v1/jobs/{id}", Read, jobs::get)
             .says("One job with its steps and attempts; `latest` is the newest job")
+            .asks(&[ATTEMPT])
             .gives::<JobDetail>(200),
         post("/api/v1/jobs/{id}/cancel", Write, jobs::cancel).says("Asks for a job's end").gives::<Job>(202),
         post("/api/v1/jobs/{id}/rerun", Write, jobs::rerun)
@@ -184,17 +188,19 @@ fn log_routes() -> Vec<Route> {
     vec![
         get("/api/v1/jobs/{id}/log.txt", Read, logs::text)
             .says("The job's output as text, step after step")
+            .asks(&[ATTEMPT])
             .gives_bytes(200, "text/plain"),
         get("/api/v1/jobs/{id}/steps/{n}/raw", Read, logs::raw)
             .says("The exact bytes of a step's output, secrets hidden; takes Range")
+            .asks(&[ATTEMPT])
             .gives_bytes(200, "application/octet-stream"),
         get("/api/v1/jobs/{id}/steps/{n}/lines", Read, logs::lines)
             .says("Lines of a step's output")
-            .asks(&[("from", "The first line's number; 0 if not given"), ("count", "At most 1000")])
+            .asks(&[("from", "The first line's number; 0 if not given"), ("count", "At most 1000"), ATTEMPT])
             .gives::<logs::Lines>(200),
         get("/api/v1/jobs/{id}/search", Read, search::search)
             .says("Lines of the job that have a text, in whatever case")
-            .asks(&[("q", "The text"), ("limit", "From 1 to 1000; 100 if not given")])
+            .asks(&[("q", "The text"), ("limit", "From 1 to 1000; 100 if not given"), ATTEMPT])
             .gives::<search::Matches>(200),
         get("/api/v1/jobs/{id}/events", Read, events::stream)
             .says("The job's live stream; Last-Event-ID goes on where it stopped")
@@ -207,16 +213,14 @@ fn artifact_routes() -> Vec<Route> {
     vec![
         get("/api/v1/jobs/{id}/artifacts", Read, artifacts::list)
             .says("The job's artifacts")
+            .asks(&[ATTEMPT])
             .gives::<artifacts::Artifacts>(200),
         get("/api/v1/jobs/{id}/artifacts/{*name}", Read, artifacts::get)
             .says("An artifact's bytes; takes Range")
-            .asks(&[("format", "`tar`: everything below this folder as one archive")])
+            .asks(&[("format", "`tar`: everything below this folder as one archive"), ATTEMPT])
             .gives_bytes(200, "application/octet-stream"),
     ]
 }
-
-/// What every route about one attempt may be asked.
-const ATTEMPT: (&str, &str) = ("attempt", "Of this attempt; of the newest one if not given");
 
 fn report_routes() -> Vec<Route> {
     vec![

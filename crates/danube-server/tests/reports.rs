@@ -140,12 +140,14 @@ async fn a_job_without_reports_has_empty_lists() {
 
 #[tokio::test]
 async fn a_master_whose_queue_cannot_go_on_is_not_ready_and_says_which_part_is_ill() {
-    let mut house = House::new().await;
+    let house = House::new().await;
     let ready = async || Ask::nobody("GET", "/health/ready").answer(&house).await;
     assert_eq!((ready().await.status, &ready().await.json()["status"]), (200, &json!("ready")));
     house.store.close().await;
-    let work = tokio::spawn(house.work.take().unwrap());
-    let ready = async || Ask::nobody("GET", "/health/ready").answer(&house).await;
+    let work = {
+        let work = house.work.lock().unwrap().take().unwrap();
+        tokio::spawn(work)
+    };
     let ill = loop {
         let answer = ready().await;
         if answer.status != 200 {

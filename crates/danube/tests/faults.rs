@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use danube_engine::FAILPOINTS;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use support::events::Watched;
+use support::processes::{below, kill, monitor, shim_of};
 use support::{Project, Ran, Random, seed};
 
 /// A service; steps after and beside each other, one with long output, one captured; each leaves a mark, told in the end.
@@ -205,42 +206,6 @@ while not os.path.exists('begun'):
     let ran = resumed(&project).expect(1).because("steps_abandoned");
     assert_eq!((ran.names(), ran.step(1)["cause"].as_str()), (vec!["left".to_owned()], Some("stopped")));
     assert_eq!(fs::read(logs(&project).join("1.raw")).expect("a log"), b"begun\n");
-}
-
-/// Every process below another, by parent.
-fn below(ancestor: i32) -> Vec<(i32, String)> {
-    let stat = |pid: i32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (start, rest) = text.rsplit_once(')')?;
-        let parent = rest.split_whitespace().nth(1)?.parse::<i32>().ok()?;
-        Some((pid, parent, start.split_once('(')?.1.to_owned()))
-    };
-    let pids = fs::read_dir("/proc").expect("/proc").flatten();
-    let all: Vec<_> = pids.filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?)).collect();
-    let (mut found, mut pending) = (Vec::new(), vec![ancestor]);
-    while let Some(parent) = pending.pop() {
-        for (pid, _, name) in all.iter().filter(|(_, its, _)| *its == parent) {
-            found.push((*pid, name.clone()));
-            pending.push(*pid);
-        }
-    }
-    found
-}
-
-fn monitor(project: &Project) -> i32 {
-    let group = project.groups().pop().expect("a group");
-    fs::read_to_string(group.join("monitor.pid")).expect("its pid").trim().parse().expect("a number")
-}
-
-/// The shim that has a child of this name somewhere below it.
-fn shim_of(project: &Project, child: &str) -> i32 {
-    let mut shims = below(monitor(project)).into_iter().filter(|(_, name)| name.starts_with("danube-shim"));
-    let of_it = |(pid, _): &(i32, String)| below(*pid).iter().any(|(_, name)| name.starts_with(child));
-    shims.rfind(of_it).expect("a shim").0
-}
-
-fn kill(pid: i32) {
-    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
 }
 
 /// A job in the midst of a step, after output of another.

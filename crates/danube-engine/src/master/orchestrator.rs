@@ -96,7 +96,10 @@ where
 
     /// Brings what runs in line with the rows: there is no other way for a job to start, be it new or from before.
     async fn look(&mut self) -> Result<(), EngineError> {
-        let open = jobs::open(self.master.store().read()).await?;
+        let mut open = jobs::open(self.master.store().read()).await?;
+        if self.give_way(&open).await? {
+            open = jobs::open(self.master.store().read()).await?;
+        }
         for (row, id) in open.iter().filter_map(|row| Some((row, row.id.parse::<JobId>().ok()?))) {
             if row.waits && (row.cancelled || self.is_draining()) {
                 self.never_starts(&id).await?;
@@ -108,6 +111,30 @@ where
             self.claim(&open).await?;
         }
         Ok(())
+    }
+
+    /// Ends jobs that a newer one of their group takes the place of. Their rows say so first. Whether there were any.
+    async fn give_way(&self, open: &[OpenRow]) -> Result<bool, EngineError> {
+        let giving = Master::give_way(open);
+        if giving.is_empty() {
+            return Ok(false);
+        }
+        let written = giving.clone();
+        let write = self.master.store().write(move |tx| {
+            Box::pin(async move {
+                for (id, message) in &written {
+                    jobs::supersede(tx, id, message, now_ms()).await?;
+                }
+                Ok(())
+            })
+        });
+        write.await?;
+        failpoint("superseded");
+        for (id, _) in giving {
+            self.woken(Wake::Cancel(id.clone()));
+            self.master.live().touch(&id);
+        }
+        Ok(true)
     }
 
     /// Starts the jobs whose turn has come. Their rows say so first.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use danube_core::egress::{EgressMode, EgressPolicy};
 use danube_core::id::{AttemptId, ContainerName, StepId};
 use danube_core::job::Verdict;
+use danube_core::retry::Retries;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace};
 use danube_engine::EngineError;
 use danube_engine::artifacts::ArtifactDir;
@@ -193,6 +194,7 @@ pub fn plan() -> Plan {
         base: std::path::PathBuf::new(),
         secrets: Vec::new(),
         resources: Resources::default(),
+        retries: Retries::Never,
     }
 }
 
@@ -208,6 +210,7 @@ async fn insert(store: &Store, plan: &Plan) {
         created_ms: 0,
         rerun_of: None,
         concurrency: None,
+        supersedes: false,
     };
     store.write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await })).await.expect("a row");
 }

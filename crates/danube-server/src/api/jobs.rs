@@ -20,7 +20,7 @@ use crate::context::Ctx;
 use crate::model::{Job, JobDetail, TestCounts};
 use crate::problem::{Code, Problem};
 use crate::request::body::{InBody, Texts};
-use crate::request::extract::{InPath, InQuery, job_id, no_job};
+use crate::request::extract::{InPath, InQuery, Of, job_id, no_job};
 
 /// Jobs of a page, unless the query says otherwise.
 const PAGE: u32 = 50;
@@ -77,13 +77,17 @@ pub(crate) async fn list(State(ctx): State<Ctx>, InQuery(wanted): InQuery<Wanted
     Ok(Json(JobPage { jobs: with_queue(&ctx, rows).await?, next }))
 }
 
-pub(crate) async fn get(State(ctx): State<Ctx>, InPath(id): InPath<String>) -> Result<Json<JobDetail>, Problem> {
+pub(crate) async fn get(
+    State(ctx): State<Ctx>,
+    InPath(id): InPath<String>,
+    InQuery(of): InQuery<Of>,
+) -> Result<Json<JobDetail>, Problem> {
     let id = job_id(&ctx, &id).await?;
     let row = row(&ctx, &id).await?;
     let attempts = attempts::list(ctx.store().read(), &id).await?;
-    let newest = newest_attempt(&row)?;
-    let steps = steps::list(ctx.store().read(), &newest).await?;
-    let reports = reports::list(ctx.store().read(), &newest).await?;
+    let attempt = choose(newest_attempt(&row)?, of.attempt)?;
+    let steps = steps::list(ctx.store().read(), &attempt).await?;
+    let reports = reports::list(ctx.store().read(), &attempt).await?;
     let waiting = if waits(&row) { ctx.master.waiting(&id).await? } else { None };
     let job = Job::new(row, waiting);
     let (steps, attempts) =
@@ -176,7 +180,10 @@ fn waits(row: &JobRow) -> bool {
 
 /// The attempt that a query names, or the newest one, of the job that a path names.
 pub(crate) async fn chosen_attempt(ctx: &Ctx, id: &str, wanted: Option<u32>) -> Result<AttemptId, Problem> {
-    let newest = newest_attempt(&row(ctx, &job_id(ctx, id).await?).await?)?;
+    choose(newest_attempt(&row(ctx, &job_id(ctx, id).await?).await?)?, wanted)
+}
+
+fn choose(newest: AttemptId, wanted: Option<u32>) -> Result<AttemptId, Problem> {
     match wanted {
         None => Ok(newest),
         Some(number) if (1..=newest.number).contains(&number) => Ok(AttemptId { number, ..newest }),

@@ -10,11 +10,12 @@ use danube_engine::logs::{LogDir, LogError, LogReader, TextStep};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::logs::{job_steps, open};
+use super::jobs::chosen_attempt;
+use super::logs::{open, steps_of};
 use crate::answer::{BLOCK, Json, blocking};
 use crate::context::Ctx;
 use crate::problem::Problem;
-use crate::request::extract::{InPath, InQuery, job_id};
+use crate::request::extract::{InPath, InQuery};
 
 /// Matches, unless the query says otherwise.
 const MATCHES: usize = 100;
@@ -53,6 +54,7 @@ pub(crate) struct Match {
 pub(crate) struct Query {
     q: String,
     limit: Option<usize>,
+    attempt: Option<u32>,
 }
 
 pub(crate) async fn search(
@@ -67,8 +69,7 @@ pub(crate) async fn search(
             "The text `q` has 1 to {LONGEST} bytes and no line end, the limit is a number from 1 to {MOST_MATCHES}."
         )));
     }
-    let id = job_id(&ctx, &id).await?;
-    let steps = job_steps(&ctx, &id).await?;
+    let steps = steps_of(&ctx, &chosen_attempt(&ctx, &id, query.attempt).await?).await?;
     let _turn = ctx.searches.acquire().await.map_err(Problem::internal)?;
     let wanted = Arc::new(());
     let search = Search { finder: finder(&query.q)?, longest: query.q.len(), limit, wanted: Arc::downgrade(&wanted) };

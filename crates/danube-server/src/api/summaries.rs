@@ -4,19 +4,11 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use danube_store::summaries;
-use serde::Deserialize;
 
 use super::jobs::chosen_attempt;
 use crate::context::Ctx;
 use crate::problem::Problem;
-use crate::request::extract::{InPath, InQuery};
-
-/// Of which attempt.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Of {
-    attempt: Option<u32>,
-}
+use crate::request::extract::{InPath, InQuery, Of};
 
 /// The texts of all calls, each beginning on a line of its own.
 pub(crate) async fn text(

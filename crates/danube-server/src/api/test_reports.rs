@@ -12,7 +12,7 @@ use crate::answer::Json;
 use crate::context::Ctx;
 use crate::model::TestCounts;
 use crate::problem::Problem;
-use crate::request::extract::{InPath, InQuery};
+use crate::request::extract::{InPath, InQuery, Of};
 
 /// Tests of a page, unless the query says otherwise.
 const PAGE: u32 = 100;
@@ -85,13 +85,6 @@ pub(crate) struct Wanted {
     q: Option<String>,
     after: Option<String>,
     limit: Option<u32>,
-    attempt: Option<u32>,
-}
-
-/// Of which attempt.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Of {
     attempt: Option<u32>,
 }
 

@@ -8,7 +8,7 @@ pub mod rows;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use danube_core::id::AttemptId;
 use danube_core::job::FailureKind;
@@ -42,7 +42,7 @@ pub struct House {
     pub artifacts: ArtifactDir,
     pub master: Master,
     /// What would run the jobs. The tests write their rows instead, unless they start it.
-    pub work: Option<Work>,
+    pub work: Mutex<Option<Work>>,
     pub auth: Auth,
     pub address: SocketAddr,
     pub shutdown: CancellationToken,
@@ -62,7 +62,7 @@ impl Workshop for Workbench {
             return Err(Refused { kind: FailureKind::Config, message: "there is no parameter `bad`".into() });
         }
         let params = given.params.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        Ok(Checked { params: params.collect(), concurrency: None })
+        Ok(Checked { params: params.collect(), ..Checked::default() })
     }
 
     fn describe(&self, _: &PipelineRow) -> Result<Description, Refused> {
@@ -125,7 +125,7 @@ impl House {
         let (_, stop) = tokio::sync::mpsc::unbounded_channel();
         let limits = Limits { overall: 1, per_pipeline: 1 };
         let (master, work) = master::start(services, Arc::new(Workbench), limits, stop);
-        let work: Option<Work> = Some(Box::pin(work));
+        let work: Mutex<Option<Work>> = Mutex::new(Some(Box::pin(work)));
         let auth = Auth::new(store.clone(), [token(TOKEN, Permission::Admin), token(READER, Permission::Read)]);
         let (address, shutdown, served) = serve(&master, &auth).await;
         Self { store, logs, artifacts, master, work, auth, address, shutdown, served, dir }

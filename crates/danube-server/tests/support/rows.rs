@@ -6,8 +6,8 @@ use danube_core::artifact::ArtifactName;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::job::JobStatus;
 use danube_core::mask::MaskSet;
-use danube_core::step::StepKind;
 use danube_core::report::{CaseStatus, Counts};
+use danube_core::step::StepKind;
 use danube_engine::logs::StepLog;
 use danube_store::artifacts::{self, ArtifactRow, Caps, NewArtifact};
 use danube_store::attempts::{self, NewAttempt};
@@ -41,6 +41,7 @@ impl House {
             created_ms: 1_700_000_000_000,
             rerun_of: None,
             concurrency: None,
+            supersedes: false,
         };
         let id = job.id.clone();
         self.store.write(|tx| Box::pin(async move { jobs::insert(tx, &job).await })).await.unwrap();
@@ -59,9 +60,9 @@ impl House {
         let id = attempt(job, number);
         let write = self.store.write(|tx| {
             Box::pin(async move {
-                let new = NewAttempt { id: id.clone(), nonce: "n".into(), budget_ms: 1, started_ms: 5 };
+                let new = NewAttempt { id: id.clone(), nonce: "n".into(), budget_ms: 1, started_ms: 5, tries: 1 };
                 attempts::insert(tx, &new).await?;
-                attempts::set_status(tx, &id, JobStatus::Running, 6).await?;
+                attempts::set_status(tx, &id, JobStatus::Running).await?;
                 jobs::advance(tx, &id.job, JobStatus::Running, 6).await
             })
         });

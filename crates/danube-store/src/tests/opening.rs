@@ -118,7 +118,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 7] = [
+    const SAMPLES: [(i64, &str); 8] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -150,6 +150,11 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
          INSERT INTO summaries (job, attempt, seq, call, text) VALUES ('j', 1, 1, 'd', '# Done')",
         ),
         (5, "UPDATE jobs SET status = 'running'"),
+        (
+            6,
+            "UPDATE attempts SET status = 'failure', finished_ms = 2, reason_kind = 'infra', reason_message = 'lost';
+         UPDATE jobs SET supersedes = 1, cancel_message = 'superseded by job #2'",
+        ),
         (
             7,
             "INSERT INTO containers (job, attempt, name, role, image) VALUES ('j', 1, 'service-1', 'service', 'db');

@@ -123,6 +123,9 @@ pub struct LogsArgs {
     /// The step's bytes as they are, control characters too.
     #[arg(long, requires = "step", conflicts_with = "json")]
     pub raw: bool,
+    /// Those of this attempt; of the newest one unless given.
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    pub attempt: Option<u32>,
     /// Which server.
     #[command(flatten)]
     pub server: Server,

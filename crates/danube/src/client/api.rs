@@ -34,6 +34,10 @@ pub struct Job {
     pub cancel_requested: bool,
     #[serde(default)]
     pub attempt: u32,
+    #[serde(default = "one")]
+    pub tries: u32,
+    pub again: Option<Reason>,
+    pub concurrency: Option<String>,
     pub waiting: Option<Waiting>,
 }
 
@@ -122,6 +126,7 @@ pub struct Step {
 pub struct Attempt {
     pub number: u32,
     pub status: String,
+    pub reason: Option<Reason>,
     pub started_ms: i64,
     pub finished_ms: Option<i64>,
 }

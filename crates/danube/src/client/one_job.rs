@@ -41,7 +41,7 @@ fn page(detail: &JobDetail, paint: Paint, now: i64) -> String {
     }
     if detail.attempts.len() > 1 {
         let rows = detail.attempts.iter().map(|attempt| attempt_row(attempt, now)).collect();
-        let _ = write!(text, "\n{}", table(&["attempt", "status", "took"], rows, paint));
+        let _ = write!(text, "\n{}", table(&["attempt", "status", "took", "why"], rows, paint));
     }
     let rows: Vec<_> = detail.steps.iter().filter(|step| step.number > 0).map(step_row).collect();
     if !rows.is_empty() {
@@ -71,6 +71,7 @@ fn facts(detail: &JobDetail, now: i64) -> Vec<(&'static str, String)> {
         ("why", why(job)),
         ("advice", job.reason.as_ref().map_or(String::new(), |reason| reason.advice.clone())),
         ("source", source(job)),
+        ("group", job.concurrency.clone().unwrap_or_default()),
         ("started", format!("{}{by}, {}", job.trigger, ago(job.created_ms, now))),
         ("params", params.join(" ")),
         ("took", took(job, now)),
@@ -87,7 +88,8 @@ fn plain(value: &Value) -> String {
 
 fn attempt_row(attempt: &Attempt, now: i64) -> Vec<Cell> {
     let took = u64::try_from(attempt.finished_ms.unwrap_or(now) - attempt.started_ms).unwrap_or(0);
-    vec![Cell::figure(attempt.number), Cell::text(&attempt.status), Cell::figure(duration(took))]
+    let why = attempt.reason.as_ref().map_or("", |reason| &reason.message);
+    vec![Cell::figure(attempt.number), Cell::text(&attempt.status), Cell::figure(duration(took)), Cell::text(why)]
 }
 
 fn step_row(step: &Step) -> Vec<Cell> {

@@ -7,6 +7,7 @@ pub mod dev;
 pub mod events;
 pub mod git;
 pub mod image;
+pub mod processes;
 pub mod pty;
 
 use std::fs;
