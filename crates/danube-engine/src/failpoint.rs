@@ -44,6 +44,6 @@ pub const FAILPOINTS: [&str; 23] = [
 pub const RETRY_FAILPOINTS: [&str; 5] =
     ["attempt-ended", "group-deleted", "attempt-removed", "again-prepared", "again-planned"];
 
-/// The points that only a job of a master passes, in order; a cancel is taken in at any time.
-pub const MASTER_FAILPOINTS: [&str; 5] =
-    ["job-accepted", "job-claimed", "job-prepared", "plan-written", "cancel-written"];
+/// The points that only a job of a master passes, in order; the last two when its end is asked for, at any time.
+pub const MASTER_FAILPOINTS: [&str; 6] =
+    ["job-accepted", "job-claimed", "job-prepared", "plan-written", "cancel-written", "superseded"];
