@@ -14,7 +14,7 @@ pub fn failpoint(name: &str) {
 pub fn failpoint(_name: &str) {}
 
 /// Every point, in the order in which a job passes them.
-pub const FAILPOINTS: [&str; 23] = [
+pub const FAILPOINTS: [&str; 24] = [
     "job-scheduling",
     "group-created",
     "job-running",
@@ -31,6 +31,7 @@ pub const FAILPOINTS: [&str; 23] = [
     "service-ready",
     "artifact-received",
     "artifact-kept",
+    "artifact-placed",
     "report-received",
     "report-written",
     "report-kept",

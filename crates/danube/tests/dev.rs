@@ -21,6 +21,8 @@ step.parallel(
 step.run('echo four >> marks', name='added', image='com' + 'puted')
 step.run('sort marks | tee sorted', name='marks')
 artifacts.upload('sorted')
+artifacts.download('sorted', 'back/sorted')
+step.run('cmp sorted back/sorted', name='back')
 step.run("echo '<testsuite><testcase name=\"a\"/></testsuite>' > report.xml")
 reports.junit('report.xml')
 summary.markdown('# Done')
