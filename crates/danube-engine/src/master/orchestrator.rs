@@ -79,6 +79,17 @@ where
                 Some(stop) = stop.recv() => if self.stops(stop).await { return Ok(()) },
                 () = tokio::time::sleep(AGAIN), if looked.is_err() => {}
             }
+            self.catch_up().await;
+        }
+    }
+
+    /// Sees to all that has come by now: one look at the rows is enough for it, however many jobs there are.
+    async fn catch_up(&mut self) {
+        while let Ok(wake) = self.woken.try_recv() {
+            self.woken(wake);
+        }
+        while let Some(ended) = self.lines.try_join_next_with_id() {
+            self.ended(ended).await;
         }
     }
 

@@ -164,11 +164,16 @@ fn container(name: ContainerName, role: Role) -> ContainerSpec {
 
 /// A coordinator and a worker.
 pub fn plan() -> Plan {
+    plan_of(attempt(), "ab".repeat(16), [0xaa; 16])
+}
+
+/// The same for any attempt.
+pub fn plan_of(attempt: AttemptId, nonce: String, runner: [u8; 16]) -> Plan {
     let worker = ContainerName::worker(1);
     Plan {
         group: GroupSpec {
-            attempt: attempt(),
-            nonce: "ab".repeat(16),
+            attempt,
+            nonce,
             pipeline: "test".to_owned(),
             containers: vec![
                 container(ContainerName::coordinator(), Role::Coordinator),
@@ -181,7 +186,7 @@ pub fn plan() -> Plan {
         },
         context: Context::default(),
         runner: Runner {
-            step_id: StepId::from_bytes([0xaa; 16]),
+            step_id: StepId::from_bytes(runner),
             argv: vec!["python3".to_owned()],
             context: "/danube/context.json".to_owned(),
         },
