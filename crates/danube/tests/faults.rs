@@ -13,7 +13,7 @@ use danube_engine::FAILPOINTS;
 use rustix::process::Signal;
 use support::events::Watched;
 use support::processes::{below, kill, monitor, shim_of};
-use support::{Project, Ran, Random, seed};
+use support::{Project, Ran, Random, kill_rounds, seed};
 
 /// A service; steps after and beside each other, one with long output, one captured; each leaves a mark, told in the end.
 const BODY: &str = r#"service.start('host', name='db', command=['sh', '-c', 'echo up; touch /tmp/up; exec sleep 1000'],
@@ -134,11 +134,6 @@ fn killed_after(mut run: Watched, events: u64) -> bool {
     ended["type"] != "job"
 }
 
-/// How many rounds of random kills must hit: `DANUBE_KILL_ROUNDS`, or 10.
-fn rounds() -> u32 {
-    std::env::var("DANUBE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
-}
-
 /// Kills a run after so many events, and what goes on with it after so many more. None when either kill came too late:
 /// the job had ended, and there was nothing to go on with.
 fn killed_twice(project: &Project, first: u64, second: u64) -> Option<Ran> {
@@ -156,7 +151,7 @@ fn killed_at_any_instant_and_while_going_on_the_job_is_whole() {
     let undisturbed = Project::pipeline(BODY);
     let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
     let mut random = Random(seed());
-    let (rounds, mut hit, mut late) = (rounds(), 0, 0);
+    let (rounds, mut hit, mut late) = (kill_rounds(), 0, 0);
     while hit < rounds {
         let project = Project::pipeline(BODY);
         // Up to 2^14 of the run's 20 000 events, early ones as likely as late ones.

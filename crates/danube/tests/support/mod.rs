@@ -218,6 +218,11 @@ pub fn seed() -> u64 {
     seed
 }
 
+/// How many rounds of random kills there are: `DANUBE_KILL_ROUNDS`, or 10.
+pub fn kill_rounds() -> u32 {
+    std::env::var("DANUBE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
 /// A small generator of numbers, the same for the same seed (splitmix64).
 pub struct Random(pub u64);
 
