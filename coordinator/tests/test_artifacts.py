@@ -54,6 +54,10 @@ class UploadTest(unittest.TestCase):
         with self.assertRaisesRegex(ArtifactNotFound, r"'\*\.zip'"):
             self.upload("a.whl", "*.zip")
 
+    def test_more_files_than_a_job_keeps(self) -> None:
+        with mock.patch.object(artifacts, "_MOST", 3), self.assertRaisesRegex(UsageError, "4 files match, and a job keeps at most 3"):
+            self.upload("*.whl", "docs")
+
     def test_wrong_arguments(self) -> None:
         wrong: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
             ((), {}, ValueError, "nothing to upload"),

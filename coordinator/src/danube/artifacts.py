@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Artifact", "download", "upload"]
 
+_MOST = 10_000
+"""What a job keeps at most. Danube counts itself; who names more is told at once, not after as many uploads."""
+
 
 class Artifact:
     """A file that is kept.
@@ -78,6 +81,8 @@ def upload(
     if not texts:
         raise ValueError("nothing to upload: name a file, a folder or a pattern")
     paths = sorted({path for text in texts for path in _matches(text, if_missing == "ignore")})
+    if len(paths) > _MOST:
+        raise UsageError(f"{len(paths)} files match, and a job keeps at most {_MOST}: upload an archive, or less")
     if name is None:
         return [_upload(path, path) for path in paths]
     if len(paths) > 1:

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod faults;
+mod keeping;
 mod opening;
 mod reporting;
 

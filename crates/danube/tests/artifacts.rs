@@ -181,3 +181,17 @@ step.run('test ! -e /tmp/x && test -d folder && cat a')",
     assert_eq!(ran.stdout.matches("refused ").count(), 9, "{}", ran.stdout);
     ran.says("words: `folder`: cannot write /workspace/folder");
 }
+
+#[test]
+fn a_hundred_thousand_files_are_refused_at_once() {
+    let project = Project::pipeline(
+        "step.run('mkdir many; cd many; seq 100000 | xargs touch', name='many')
+try:
+    artifacts.upload('many')
+except UsageError as error:
+    print('refused:', error)",
+    );
+    let ran = project.run(&["--json"]).expect(0);
+    let ran = ran.says("refused: 100000 files match, and a job keeps at most 10000: upload an archive, or less");
+    assert_eq!(names(&ran), Vec::<String>::new());
+}
