@@ -13,7 +13,9 @@ use danube_engine::EngineError;
 use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
-use danube_engine::master::{self, Checked, Given, Master, Prepared, Refused, Stop, Submission, Workshop};
+use danube_engine::master::{
+    self, Between, Checked, Description, Given, Master, Prepared, Refused, Stop, Submission, Workshop,
+};
 use danube_store::jobs::{self, JobRow, Source};
 use danube_store::pipelines::{self, PipelineRow};
 use danube_store::steps::{self, StepKey, StepRow};
@@ -41,6 +43,14 @@ fn hex(bytes: &[u8]) -> String {
 impl Workshop for Bench {
     fn check(&self, _: &PipelineRow, _: &Given) -> Result<Checked, Refused> {
         Ok(Checked::default())
+    }
+
+    fn describe(&self, _: &PipelineRow) -> Result<Description, Refused> {
+        Ok(Description::default())
+    }
+
+    fn between(&self, _: &PipelineRow, _: &str, _: &str) -> Result<Between, Refused> {
+        Ok(Between::default())
     }
 
     fn prepare(&self, _: &PipelineRow, _: &JobRow, _: &Given, attempt: &AttemptId) -> Result<Prepared, Refused> {

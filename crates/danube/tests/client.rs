@@ -100,7 +100,7 @@ fn what_tests_said_is_told_failures_first() {
         "from danube import pipeline, reports, step, summary\n\n@pipeline(name='test')\ndef build():\n    step.run('true')\n    \
          reports.junit('report.xml')\n    summary.markdown('# Größe\\n\x1b]0;title\x07plain')\n",
     );
-    project.write("report.xml", &xml.replace("\\x1b", "&#9;"));
+    project.write("report.xml", xml.replace("\\x1b", "&#9;"));
     let dev = Dev::start(&project, &[]);
     dev.end("latest");
     let all = run(&project, &["tests"]).expect(0).says("3 tests, 1 failed, 1 skipped");
