@@ -28,9 +28,11 @@ pub use self::pipeline::{Arch, Danubefile, DeclaredImage};
 pub use self::trigger::Trigger;
 pub use self::uses::{ImageUse, UsedImage};
 
+pub(crate) use self::quantity::parse_duration;
+
 use self::report::Report;
-use self::source::Source;
-use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::diagnostic::{Diagnostics, shown};
+use crate::text::Text;
 
 /// A longer file is refused unread.
 pub const LONGEST_FILE: usize = 1024 * 1024;
@@ -46,34 +48,29 @@ const STACK: usize = 64 * 1024 * 1024;
 /// # Errors
 /// All mistakes of the file, each with its line and what would be right.
 pub fn read(path_shown: &str, source: &[u8]) -> Result<Danubefile, Diagnostics> {
-    let source = Source::decode(path_shown, source)?;
+    let source = source::decode(path_shown, source)?;
     // A thread of its own, because its stack is ours to choose and a parser that panics ends only it.
     let outcome = thread::scope(|scope| {
         let reader = thread::Builder::new().name("danubefile".into()).stack_size(STACK);
         let reader = reader.spawn_scoped(scope, || read_source(&source)).map_err(|error| error.to_string())?;
         reader.join().map_err(|_| "the parser gave up; the file is at fault or the parser is".to_owned())
     });
-    outcome.unwrap_or_else(|why| Err(cannot_read(path_shown, &why)))
+    outcome.unwrap_or_else(|why| Err(Diagnostics::unread(path_shown, &why)))
 }
 
-fn cannot_read(path: &str, why: &str) -> Diagnostics {
-    let message = format!("cannot be read: {why}");
-    Diagnostics(vec![Diagnostic { path: path.into(), line: 0, column: 0, message, help: None, excerpt: None }])
-}
-
-fn read_source(source: &Source) -> Result<Danubefile, Diagnostics> {
+fn read_source(source: &Text) -> Result<Danubefile, Diagnostics> {
     depth::check(source)?;
     let options = ParseOptions::from(Mode::Module).with_target_version(PythonVersion::PY314);
     let parsed = ruff_python_parser::parse_unchecked(&source.text, options);
     let Some(module) = parsed.try_into_module() else {
-        return Err(cannot_read(&source.path, "it is not a Python module"));
+        return Err(Diagnostics::unread(&source.path, "it is not a Python module"));
     };
     let mut report = Report::new(source);
     syntax_errors(&module, &mut report);
     report.into_result(())?;
     let mut report = Report::new(source);
     let file = pipeline::read(&module.syntax().body, &mut report);
-    report.into_result(file)?.ok_or_else(|| cannot_read(&source.path, "it has no pipeline"))
+    report.into_result(file)?.ok_or_else(|| Diagnostics::unread(&source.path, "it has no pipeline"))
 }
 
 /// Syntax errors, one per line: the parser goes on after the first, and often stumbles over the same thing again.
@@ -82,7 +79,7 @@ fn syntax_errors(module: &Parsed<ModModule>, report: &mut Report<'_>) {
     let newer = module.unsupported_syntax_errors().iter().map(|error| (error.range(), error.to_string()));
     let mut last_line = 0;
     for (range, message) in broken.chain(newer).take(MOST_SYNTAX_ERRORS) {
-        let line = report.source.position(range.start()).0;
+        let line = report.source.position(range.start().to_usize()).0;
         if line != last_line {
             report.at(range, format!("this is not valid Python: {}", shown_sentence(&message)), None);
         }

@@ -68,6 +68,16 @@ pub(crate) fn shown(text: &str) -> String {
     short
 }
 
+impl Diagnostic {
+    /// Without the source line.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        let place = if self.line == 0 { String::new() } else { format!(":{}:{}", self.line, self.column) };
+        let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{}{place}: {}{help}", self.path, self.message)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
@@ -89,6 +99,17 @@ impl fmt::Display for Diagnostic {
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
+    /// One mistake that is the whole file's.
+    pub(crate) fn of_file(path: &str, message: impl Into<String>, help: &str) -> Self {
+        let (message, help) = (message.into(), (!help.is_empty()).then(|| help.to_owned()));
+        Self(vec![Diagnostic { path: path.to_owned(), line: 0, column: 0, message, help, excerpt: None }])
+    }
+
+    /// A file that cannot be read at all.
+    pub(crate) fn unread(path: &str, why: &str) -> Self {
+        Self::of_file(path, format!("cannot be read: {why}"), "")
+    }
+
     /// The mistakes in the order of the file.
     pub(crate) fn sorted(mut found: Vec<Diagnostic>) -> Self {
         found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));

@@ -3,6 +3,8 @@
 //! Everything here can be tested without a clock, a disk or a network. Crates that act (store, sandbox,
 //! engine) speak in these words.
 
+#[cfg(feature = "ansi")]
+pub mod ansi;
 pub mod artifact;
 pub mod egress;
 pub mod id;

@@ -72,6 +72,7 @@ pub struct MaskSet {
 pub struct Masker {
     set: MaskSet,
     held: Vec<u8>,
+    hidden: u64,
 }
 
 /// The two machines, behind a table that skips most of a text: one finds forms, the other tells how much of a text's end may be the beginning of one.
@@ -146,7 +147,7 @@ impl MaskSet {
     /// Starts masking a stream.
     #[must_use]
     pub fn masker(&self) -> Masker {
-        Masker { set: self.clone(), held: Vec::new() }
+        Masker { set: self.clone(), ..Masker::default() }
     }
 
     /// Masks a whole text: a step's name, an error's words, a file's name.
@@ -191,11 +192,13 @@ impl Masker {
             return;
         };
         if self.held.is_empty() {
-            let kept = search.mask(input, out);
+            let (kept, hidden) = search.mask(input, out);
+            self.hidden += hidden;
             self.held.extend_from_slice(&input[kept..]);
         } else {
             self.held.extend_from_slice(input);
-            let kept = search.mask(&self.held, out);
+            let (kept, hidden) = search.mask(&self.held, out);
+            self.hidden += hidden;
             self.held.drain(..kept);
         }
     }
@@ -205,9 +208,15 @@ impl Masker {
         let rest = std::mem::take(&mut self.held);
         match &self.set.search {
             // It begins like a form, but a shorter form may stand complete in it.
-            Some(search) => search.mask_to_end(&rest, out),
+            Some(search) => self.hidden += search.mask_to_end(&rest, out),
             None => out.extend_from_slice(&rest),
         }
+    }
+
+    /// How many times something was hidden.
+    #[must_use]
+    pub fn hidden(&self) -> u64 {
+        self.hidden
     }
 
     /// How many of the bytes pushed have not been given out.
@@ -258,34 +267,37 @@ impl Search {
         })
     }
 
-    /// Masks what of `text` can be given out, and says how many of its bytes those are.
+    /// Masks what of `text` can be given out, and says how many of its bytes those are, and how often it hid something.
     ///
     /// A match that begins before the open tail is final: a longer or an earlier one would need bytes to come, so it
     /// would begin in the tail.
-    fn mask(&self, text: &[u8], out: &mut Vec<u8>) -> usize {
+    fn mask(&self, text: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
         let mut tail = self.open_tail(text, 0);
-        let (mut done, mut tries) = (0, self.tries(text));
+        let (mut done, mut hidden, mut tries) = (0, 0, self.tries(text));
         while let Some(found) = self.find(text, done, &mut tries).filter(|found| found.start() < tail) {
             out.extend_from_slice(&text[done..found.start()]);
             out.extend_from_slice(REPLACEMENT);
+            hidden += 1;
             done = found.end();
             if done > tail {
                 tail = self.open_tail(text, done);
             }
         }
         out.extend_from_slice(&text[done..tail]);
-        tail
+        (tail, hidden)
     }
 
-    /// Masks all of `text`: nothing follows it.
-    fn mask_to_end(&self, text: &[u8], out: &mut Vec<u8>) {
-        let (mut done, mut tries) = (0, self.tries(text));
+    /// Masks all of `text`, which nothing follows, and says how often it hid something.
+    fn mask_to_end(&self, text: &[u8], out: &mut Vec<u8>) -> u64 {
+        let (mut done, mut hidden, mut tries) = (0, 0, self.tries(text));
         while let Some(found) = self.find(text, done, &mut tries) {
             out.extend_from_slice(&text[done..found.start()]);
             out.extend_from_slice(REPLACEMENT);
+            hidden += 1;
             done = found.end();
         }
         out.extend_from_slice(&text[done..]);
+        hidden
     }
 
     /// The first form at or after `from`, and of those that begin there the longest.

@@ -51,6 +51,18 @@ impl ImageSource {
         }
     }
 
+    /// Why a server refuses it, if it does: what is on the server's own disk is nobody's image, and whoever names it in a
+    /// danubefile would read it.
+    #[must_use]
+    pub fn refused_by_servers(&self) -> Option<String> {
+        let what = match self {
+            Self::Reference(_) => return None,
+            Self::Host => "that would be the server itself, and steps never run there",
+            Self::OciLayout { .. } | Self::Tar(_) => "that would be a file of the server, and jobs get none",
+        };
+        Some(format!("`{self}`: {what}; name an image of a registry, as in image=\"python:3.13\""))
+    }
+
     /// The same image, with a relative path starting at this folder.
     #[must_use]
     pub fn based_on(self, base: &Path) -> Self {
@@ -363,6 +375,15 @@ mod tests {
             assert_eq!((role.as_str(), Role::parse(text)), (text, Some(role)));
         }
         assert_eq!(Role::parse("boss"), None);
+    }
+
+    #[test]
+    fn a_server_takes_only_what_a_registry_has() {
+        for text in ["host", "tar:/etc/shadow", "oci:/var/lib/danube", "oci:image:1"] {
+            let words = ImageSource::parse(text).refused_by_servers().expect("refused");
+            assert!(words.starts_with(&format!("`{text}`: ")) && words.contains("registry"), "{words}");
+        }
+        assert_eq!(ImageSource::parse("rust:1.95").refused_by_servers(), None);
     }
 
     #[test]

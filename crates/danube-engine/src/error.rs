@@ -32,6 +32,12 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether only another start of Danube helps.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_broken())
+    }
+
     /// Whether making room on the disk, and then trying again, helps.
     #[must_use]
     pub fn is_full(&self) -> bool {

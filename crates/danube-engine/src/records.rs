@@ -2,7 +2,7 @@
 //! may be called again after a restart.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use danube_core::egress::EgressEvent;
 use danube_core::id::{AttemptId, ContainerName, StepId};
@@ -15,6 +15,8 @@ use danube_store::steps::{StepEnd, StepKey, StepRow};
 use danube_store::{Store, StoreError, Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
 
 use crate::EngineError;
+use crate::clock;
+pub use crate::clock::now_ms;
 use crate::failpoint::failpoint;
 use crate::job::shared::Shared;
 use crate::logs::StepLog;
@@ -133,12 +135,6 @@ pub struct Ended {
     pub oom: bool,
 }
 
-/// Milliseconds since the Unix epoch on this machine's clock.
-pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Reads what is known of the job; writes its attempt if it is new.
 pub async fn resume<R: Runtime>(shared: &Shared<R>) -> Result<Before, EngineError> {
     let store = &shared.services.store;
@@ -150,7 +146,8 @@ pub async fn resume<R: Runtime>(shared: &Shared<R>) -> Result<Before, EngineErro
     };
     let rows = steps::list(store.read(), &attempt).await?;
     let containers = containers::list(store.read(), &attempt).await?;
-    let spent = now_ms().saturating_sub(row.anchor_ms).max(0);
+    let begun = attempts::anchor(store.read(), &attempt).await?;
+    let spent = begun.map_or(0, |begun| clock::between(&begun, &clock::anchor()));
     let left = u64::try_from(row.budget_ms.saturating_sub(spent)).unwrap_or(0);
     let runner = rows.iter().find(|row| row.number == 0);
     let before = Before {
@@ -207,9 +204,11 @@ async fn begin_attempt<R: Runtime>(shared: &Shared<R>, id: AttemptId) -> Result<
     let row = attempts::NewAttempt { id: id.clone(), nonce, budget_ms, started_ms: now_ms(), tries };
     let runner = shared.plan.runner.step_id;
     let specs = shared.plan.group.containers.clone();
+    let anchor = clock::anchor();
     let write = shared.services.store.write(move |tx| {
         Box::pin(async move {
             attempts::insert(tx, &row).await?;
+            attempts::set_anchor(tx, &id, &anchor).await?;
             attempts::set_coordinator_step(tx, &id, &runner).await?;
             for spec in &specs {
                 containers::insert(tx, &id, &spec.name, spec.role, &image_text(spec)).await?;

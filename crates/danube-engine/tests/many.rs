@@ -100,6 +100,7 @@ impl Stage {
             dir: "/src".to_owned(),
             entry_point: "danubefile.py".to_owned(),
             registered_ms: 1,
+            branch: None,
         };
         let registered = store.write(move |tx| Box::pin(async move { pipelines::register(tx, &pipeline).await }));
         registered.await.expect("registered");

@@ -70,6 +70,7 @@ impl Stage {
             name: "site".to_owned(),
             dir: "/src".to_owned(),
             entry_point: "danubefile.py".to_owned(),
+            branch: None,
             registered_ms: 1,
         };
         let registered = store.write(move |tx| Box::pin(async move { pipelines::register(tx, &pipeline).await }));

@@ -28,6 +28,9 @@ pub struct SandboxConfig {
     pub tools: HomeTools,
     /// How much isolation.
     pub isolation: Isolation,
+    /// Which images workers may have.
+    #[serde(default)]
+    pub images: Images,
     /// Where the workspace of a group goes when the group is deleted; without a place it is removed. It must lie on the
     /// data directory's file system.
     #[serde(default)]
@@ -47,6 +50,17 @@ pub enum Isolation {
     None,
 }
 
+/// Which images workers may have. Coordinators run on this machine's Python in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Images {
+    /// Any: who writes the danubefile may read this machine's files anyway.
+    #[default]
+    Any,
+    /// Only those of registries: who writes the danubefile is a stranger here.
+    Registries,
+}
+
 impl SandboxConfig {
     /// The usual set-up: this program re-executed as the monitor, no toolchains, no Python.
     #[must_use]
@@ -60,6 +74,7 @@ impl SandboxConfig {
             python: None,
             tools: HomeTools::none(),
             isolation: Isolation::default(),
+            images: Images::default(),
             keep: None,
             id_base: DEFAULT_BASE,
         }

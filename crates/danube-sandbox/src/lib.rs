@@ -21,7 +21,7 @@ pub mod probe;
 mod sandbox;
 mod sys;
 
-pub use config::{Isolation, SandboxConfig};
+pub use config::{Images, Isolation, SandboxConfig};
 pub use error::SandboxError;
 pub use group::follow::Events;
 pub use paths::JobPaths;

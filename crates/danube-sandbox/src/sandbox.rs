@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use danube_core::id::{AttemptId, ContainerName};
 use danube_core::runtime::{
-    ContainerSpec, FoundGroup, GroupEvent, GroupSpec, ImageSource, Runtime, RuntimeError, Workspace,
+    ContainerSpec, FoundGroup, GroupEvent, GroupSpec, ImageSource, Role, Runtime, RuntimeError, Workspace,
 };
 use futures_core::Stream;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
 
 use crate::cgroup_tree;
-use crate::config::{Isolation, SandboxConfig};
+use crate::config::{Images, Isolation, SandboxConfig};
 use crate::error::{Doing, SandboxError};
 use crate::group::cleanup;
 use crate::group::folder::{self, GroupFolder};
@@ -73,8 +73,14 @@ impl Sandbox {
         self.first_word(&folder).await
     }
 
-    /// Without namespaces nothing can be mounted.
+    /// A server's own files are nobody's image, whenever it is named; and without namespaces nothing can be mounted.
     fn refuse_images(&self, spec: &ContainerSpec) -> Result<(), SandboxError> {
+        if self.config.images == Images::Registries
+            && spec.role != Role::Coordinator
+            && let Some(words) = spec.image.refused_by_servers()
+        {
+            return Err(SandboxError::Config(words));
+        }
         if self.config.isolation == Isolation::Namespaces || spec.image == ImageSource::Host {
             return Ok(());
         }

@@ -26,11 +26,6 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// In the extensions of an answer whose status says that something is wrong, and whose body says what in a form of its
-/// own: it is sent as it is.
-#[derive(Clone, Copy)]
-pub(crate) struct Meant;
-
 /// Something that gives its bytes a block at a time. It may block: it is asked away from the tasks that must not.
 pub(crate) trait Blocks: Send + 'static {
     /// The next block; none at the end.

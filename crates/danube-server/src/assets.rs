@@ -26,10 +26,12 @@ macro_rules! asset {
 
 static ASSETS: &[Asset] = &[
     asset!("app.css", "text/css; charset=utf-8"),
+    asset!("ansi.css", "text/css; charset=utf-8"),
     asset!("icons.svg", "image/svg+xml"),
     asset!("favicon.svg", "image/svg+xml"),
     asset!("ui.js", "text/javascript; charset=utf-8"),
     asset!("live.js", "text/javascript; charset=utf-8"),
+    asset!("log.js", "text/javascript; charset=utf-8"),
 ];
 
 /// Where the assets of this build are: `/static/` and a hash of all of them. Scripts name each other relative to it.

@@ -9,6 +9,7 @@ mod assets;
 mod auth;
 mod context;
 mod events;
+mod logview;
 mod model;
 mod openapi;
 mod pages;

@@ -25,6 +25,8 @@ pub(crate) struct Download {
 pub(crate) enum Source {
     /// A step's output.
     Log(LogReader),
+    /// A step's output from an offset on.
+    LogFrom(LogReader, u64),
     /// A file.
     File(File),
 }
@@ -79,7 +81,8 @@ fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"))
 }
 
-fn has_it(headers: &HeaderMap, etag: &str) -> bool {
+/// Whether the caller has the bytes of this tag already.
+pub(crate) fn has_it(headers: &HeaderMap, etag: &str) -> bool {
     let texts = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
     let mut tags = texts.flat_map(|text| text.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
     tags.any(|tag| tag == "*" || tag == etag)
@@ -146,6 +149,7 @@ impl Source {
     fn read(&self, at: u64, block: &mut [u8]) -> Result<usize, Problem> {
         match self {
             Self::Log(log) => Ok(log.read(at, block)?),
+            Self::LogFrom(log, from) => Ok(log.read(from + at, block)?),
             Self::File(file) => file.read_at(block, at).map_err(Problem::internal),
         }
     }

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search, summaries, test_reports};
 use crate::context::Ctx;
 use crate::model::{Job, JobDetail};
-use crate::permission::Permission::{self, Public, Read, Write};
+use crate::permission::Permission::{self, Admin, Public, Read, Write};
 use crate::{assets, openapi, pages};
 
 /// What every route about one attempt may be asked.
@@ -133,6 +133,12 @@ pub(crate) fn page_routes() -> Vec<Route> {
         get("/pipelines/{name}/{number}", Read, pages::job::show),
         post("/pipelines/{name}/{number}/cancel", Write, pages::job::cancel),
         post("/pipelines/{name}/{number}/rerun", Write, pages::job::rerun),
+        get("/pipelines/{name}/{number}/log", Read, pages::log::show),
+        get("/pipelines/{name}/{number}/log/lines", Read, pages::log::lines),
+        get("/pipelines/{name}/{number}/log/hits", Read, pages::log::hits),
+        get("/pipelines/{name}/{number}/log.txt", Read, pages::log::text),
+        get("/pipelines/{name}/{number}/events", Read, pages::log::stream),
+        get("/pipelines/{name}/{number}/summary", Read, pages::log::summary),
         get("/pipelines/{name}/{number}/tests", Read, pages::reports::show),
         get("/pipelines/{name}/{number}/artifacts", Read, pages::artifacts::show),
         get("/jobs/{id}", Read, pages::job::by_id),
@@ -143,6 +149,9 @@ pub(crate) fn page_routes() -> Vec<Route> {
 
 fn public_routes() -> Vec<Route> {
     vec![
+        post("/api/v1/login-links", Admin, login::issue)
+            .says("Makes a link that lets one browser in, once, within 10 minutes")
+            .gives::<login::NewLink>(201),
         get("/health", Public, health::health).says("The server answers").gives::<health::Health>(200),
         get("/health/ready", Public, health::ready)
             .says("Whether every part is well; 503 when one is not")

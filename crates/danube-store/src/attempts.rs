@@ -34,9 +34,9 @@ pub struct AttemptRow {
     pub status: String,
     /// The step id of the danubefile's own process, once it was decided.
     pub coordinator_step: Option<String>,
-    /// What was left of its time at `anchor_ms`.
+    /// How long it may take, counted from its [`Anchor`] on.
     pub budget_ms: i64,
-    /// When that was measured.
+    /// The wall clock's part of that.
     pub anchor_ms: i64,
     /// When it began.
     pub started_ms: i64,
@@ -48,6 +48,17 @@ pub struct AttemptRow {
     pub reason_kind: Option<String>,
     /// Why it did not succeed, in words.
     pub reason_message: Option<String>,
+}
+
+/// A moment by two clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Which start of the machine; empty where that is not known.
+    pub boot: String,
+    /// Milliseconds since then.
+    pub up_ms: i64,
+    /// Milliseconds since the Unix epoch.
+    pub wall_ms: i64,
 }
 
 /// Writes a new attempt, in the status `scheduling`.
@@ -117,19 +128,33 @@ pub async fn set_coordinator_step(tx: &mut Tx, id: &AttemptId, step: &StepId) ->
     Ok(())
 }
 
-/// Writes what is left of the deadline, measured on the monotonic clock, and when that was.
-pub async fn set_budget(tx: &mut Tx, id: &AttemptId, budget_ms: i64, anchor_ms: i64) -> Result<(), StoreError> {
+/// Writes from when on its time is counted.
+pub async fn set_anchor(tx: &mut Tx, id: &AttemptId, anchor: &Anchor) -> Result<(), StoreError> {
     let (job, number) = (id.job.as_str(), id.number);
     sqlx::query!(
-        "UPDATE attempts SET budget_ms = ?, anchor_ms = ? WHERE job = ? AND number = ?",
-        budget_ms,
-        anchor_ms,
+        "UPDATE attempts SET anchor_boot = ?, anchor_up_ms = ?, anchor_ms = ? WHERE job = ? AND number = ?",
+        anchor.boot,
+        anchor.up_ms,
+        anchor.wall_ms,
         job,
         number
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// From when on its time is counted.
+pub async fn anchor(db: impl SqliteExecutor<'_>, id: &AttemptId) -> Result<Option<Anchor>, StoreError> {
+    let (job, number) = (id.job.as_str(), id.number);
+    let row = sqlx::query_as!(
+        Anchor,
+        "SELECT anchor_boot AS boot, anchor_up_ms AS up_ms, anchor_ms AS wall_ms FROM attempts
+         WHERE job = ? AND number = ?",
+        job,
+        number
+    );
+    Ok(row.fetch_optional(db).await?)
 }
 
 /// A job's newest attempt.

@@ -87,6 +87,17 @@ pub enum StoreError {
         /// What the database said.
         why: String,
     },
+    /// The disk failed: what is on it is uncertain until the database is opened again.
+    #[error(
+        "the disk under {} failed ({why}): nothing more is written, and only another start shows whether the last change \
+         was kept; look at the disk (dmesg), then start Danube again", dir.display()
+    )]
+    Broken {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the database said.
+        why: String,
+    },
     /// A query failed.
     #[error("a query failed: {0}")]
     Query(#[from] sqlx::Error),
@@ -113,6 +124,22 @@ impl StoreError {
         }
     }
 
+    /// Whether only opening the data directory again helps.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken { .. })
+    }
+
+    /// Whether somebody else is writing just now.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Query(error) if primary_code(error) == Some(BUSY))
+    }
+
+    /// Whether the disk failed.
+    pub(crate) fn is_io(&self) -> bool {
+        matches!(self, Self::Query(error) if primary_code(error) == Some(IO))
+    }
+
     /// Whether making room on the disk helps.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -121,6 +148,8 @@ impl StoreError {
     }
 }
 
+const BUSY: u32 = 5;
+const IO: u32 = 10;
 const CORRUPT: u32 = 11;
 const FULL: u32 = 13;
 const NOT_A_DATABASE: u32 = 26;

@@ -11,6 +11,7 @@ use sqlx::SqlitePool;
 
 pub mod artifacts;
 pub mod attempts;
+pub mod config_commits;
 pub mod containers;
 pub mod egress;
 mod error;
@@ -20,6 +21,7 @@ mod open;
 pub mod pipelines;
 pub mod reports;
 pub mod runs;
+pub mod schema;
 pub mod sessions;
 pub mod steps;
 pub mod summaries;
@@ -102,6 +104,18 @@ impl Store {
         F: for<'c> FnOnce(&'c mut Tx) -> WriteFuture<'c, T> + Send + 'static,
     {
         self.writer.write(work).await
+    }
+
+    /// Waits until the disk fails, and says how. From then on nothing can be written: only a new opening finds out what
+    /// the disk holds.
+    pub async fn broken(&self) -> StoreError {
+        self.writer.broken().await
+    }
+
+    /// How the disk failed, if it has.
+    #[must_use]
+    pub fn broken_now(&self) -> Option<StoreError> {
+        self.writer.broken_now()
     }
 
     /// Connections that see what is committed and cannot write.

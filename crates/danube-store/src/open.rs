@@ -40,7 +40,7 @@ pub(crate) async fn open(dir: &Path, durability: Durability, migrations: &Migrat
 }
 
 /// Refuses what cannot be a database of ours, before SQLite would make an empty one of it.
-fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
+pub(crate) fn look(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let damaged = |what: &str| Err(StoreError::Damaged { path: path.to_owned(), what: what.to_owned() });
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => damaged("it is not a regular file"),
@@ -113,7 +113,7 @@ fn unreadable(path: &Path, error: sqlx::Error) -> StoreError {
 }
 
 /// Reads every page once. A damaged page is worth a second at start: found later, it would take running jobs along.
-async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+pub(crate) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(3)")
         .fetch_all(connection)
         .await
@@ -124,8 +124,17 @@ async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), Sto
     Err(StoreError::Damaged { path: path.to_owned(), what: found.join("; ") })
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &Path, migrations: &Migrator) -> Result<(), StoreError> {
-    let known = migrations.iter().map(|step| step.version).max().unwrap_or(0);
+/// The last step of a schema.
+pub(crate) fn known(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|step| step.version).max().unwrap_or(0)
+}
+
+pub(crate) async fn migrate(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    migrations: &Migrator,
+) -> Result<(), StoreError> {
+    let known = known(migrations);
     migrations.run(&mut *connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) if found > known => {
             StoreError::Newer { path: path.to_owned(), found, known }

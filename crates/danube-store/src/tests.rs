@@ -77,13 +77,15 @@ async fn a_job_is_kept_from_its_making_to_its_end() {
     assert_eq!((insert_job(&store, 1).await.unwrap(), insert_job(&store, 2).await.unwrap()), (1, 2));
     insert_attempt(&store, 1).await;
     let reason = FailureReason { kind: FailureKind::Script, message: "step 1 failed".into() };
+    let anchor = attempts::Anchor { boot: "b".into(), up_ms: 700, wall_ms: 11 };
+    let anchored = anchor.clone();
     store
         .write(|tx| {
             Box::pin(async move {
                 assert!(jobs::advance(tx, &job_id(1), JobStatus::Running, 10).await?);
                 attempts::set_status(tx, &attempt(1), JobStatus::Running).await?;
                 attempts::set_coordinator_step(tx, &attempt(1), &StepId::from_bytes([9; 16])).await?;
-                attempts::set_budget(tx, &attempt(1), 700, 11).await?;
+                attempts::set_anchor(tx, &attempt(1), &anchored).await?;
                 containers::insert(tx, &attempt(1), &ContainerName::worker(1), Role::Worker, "host").await?;
                 containers::insert(tx, &attempt(1), &ContainerName::worker(1), Role::Worker, "host").await?;
                 assert!(jobs::finish(tx, &job_id(1), JobStatus::Failure, Some(&reason), 20).await?);
@@ -98,7 +100,8 @@ async fn a_job_is_kept_from_its_making_to_its_end() {
     assert_eq!((job.status.as_str(), job.started_ms, job.finished_ms), ("failure", Some(10), Some(20)));
     assert_eq!((job.reason_kind.as_deref(), job.source_dirty, job.number), (Some("script"), true, 1));
     let attempt_row = attempts::latest(store.read(), &job_id(1)).await.unwrap().unwrap();
-    assert_eq!((attempt_row.budget_ms, attempt_row.anchor_ms, attempt_row.finished_ms), (700, 11, Some(20)));
+    assert_eq!((attempt_row.budget_ms, attempt_row.anchor_ms, attempt_row.finished_ms), (1000, 11, Some(20)));
+    assert_eq!(attempts::anchor(store.read(), &attempt(1)).await.unwrap(), Some(anchor));
     assert_eq!(attempt_row.coordinator_step, Some("09".repeat(16)));
     assert_eq!(containers::list(store.read(), &attempt(1)).await.unwrap().len(), 1);
     assert_eq!(jobs::unfinished(store.read()).await.unwrap(), ["job-2"]);

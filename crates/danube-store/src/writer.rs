@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use sqlx::{Connection, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::StoreError;
 use crate::lock::DirectoryLock;
@@ -22,11 +22,15 @@ const QUEUE: usize = 1024;
 /// Pieces of work in one transaction at most.
 const BATCH: usize = 512;
 
+/// So often is somebody else's transaction waited for, each time as long as `busy_timeout` is.
+const WAITS: u32 = 24;
+
 /// The handle of the writer's task. The task ends, and gives back the directory, when every handle is gone.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
     dir: Arc<Path>,
+    broken: watch::Receiver<Option<String>>,
 }
 
 enum Message {
@@ -77,9 +81,26 @@ where
 impl Writer {
     pub(crate) fn start(connection: SqliteConnection, lock: DirectoryLock, dir: &Path) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let loop_ = Loop { connection, dir: dir.to_owned(), _lock: lock };
+        let (break_down, broken) = watch::channel(None);
+        let loop_ = Loop { connection, dir: dir.to_owned(), broken: break_down, _lock: lock };
         tokio::spawn(loop_.run(messages));
-        Self { queue, dir: dir.into() }
+        Self { queue, dir: dir.into(), broken }
+    }
+
+    /// Waits until the disk fails.
+    pub(crate) async fn broken(&self) -> StoreError {
+        let mut broken = self.broken.clone();
+        // A writer that has ended well fails no more.
+        if broken.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.broken_now().unwrap_or(StoreError::Closed)
+    }
+
+    /// How the disk failed, if it has.
+    pub(crate) fn broken_now(&self) -> Option<StoreError> {
+        let why = self.broken.borrow().clone()?;
+        Some(StoreError::Broken { dir: self.dir.to_path_buf(), why })
     }
 
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -104,6 +125,8 @@ impl Writer {
 struct Loop {
     connection: SqliteConnection,
     dir: PathBuf,
+    /// What the disk said when it failed. From then on nothing is written.
+    broken: watch::Sender<Option<String>>,
     _lock: DirectoryLock,
 }
 
@@ -139,21 +162,28 @@ impl Loop {
         if batch.is_empty() {
             return;
         }
+        if let Some(why) = self.broken.borrow().as_deref() {
+            return batch.into_iter().for_each(|work| work.answer(Some(self.broke(why))));
+        }
         match self.transaction(&mut batch).await {
             Ok(()) => batch.into_iter().for_each(|work| work.answer(None)),
             Err(error) => {
                 // SQLite may have ended the transaction by itself; then there is nothing left to undo.
                 let _ = execute(&mut self.connection, "ROLLBACK").await;
-                let why = error.to_string();
+                let (why, broken) = (error.to_string(), error.is_io());
+                if broken {
+                    self.broken.send_replace(Some(why.clone()));
+                }
                 let full = error.located(&self.dir).is_full();
-                batch.into_iter().for_each(|work| work.answer(Some(self.undone(full, &why))));
+                let undone = || if broken { self.broke(&why) } else { self.undone(full, &why) };
+                batch.into_iter().for_each(|work| work.answer(Some(undone())));
             }
         }
     }
 
     async fn transaction(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
+        self.begin().await?;
         let connection = &mut self.connection;
-        execute(connection, "BEGIN IMMEDIATE").await?;
         for work in batch {
             execute(connection, "SAVEPOINT work").await?;
             if !work.run(connection).await && execute(connection, "ROLLBACK TO work").await.is_err() {
@@ -163,6 +193,23 @@ impl Loop {
             execute(connection, "RELEASE work").await?;
         }
         execute(connection, "COMMIT").await
+    }
+
+    /// Somebody else may be writing: a backup, a person with `sqlite3`. Nothing is done yet, so waiting harms nobody.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        for _ in 1..WAITS {
+            match execute(&mut self.connection, "BEGIN IMMEDIATE").await {
+                Err(error) if error.is_busy() => {
+                    tracing::warn!(dir = %self.dir.display(), "another process is writing to the database: waiting for it");
+                }
+                begun => return begun,
+            }
+        }
+        execute(&mut self.connection, "BEGIN IMMEDIATE").await
+    }
+
+    fn broke(&self, why: &str) -> StoreError {
+        StoreError::Broken { dir: self.dir.clone(), why: why.to_owned() }
     }
 
     fn undone(&self, full: bool, why: &str) -> StoreError {

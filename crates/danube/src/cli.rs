@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and the help for it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,16 +25,10 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "danube", version, after_help = AFTER, max_term_width = 110)]
 pub struct Cli {
-    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as `danube_engine=debug`.
-    #[arg(
-        long,
-        env = "DANUBE_LOG",
-        default_value = "warn",
-        global = true,
-        value_name = "FILTER",
-        hide_env_values = true
-    )]
-    pub log: String,
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as `danube_engine=debug`. Without it
+    /// `serve` logs from info on, everything else from warn on.
+    #[arg(long, env = "DANUBE_LOG", global = true, value_name = "FILTER", hide_env_values = true)]
+    pub log: Option<String>,
     /// How to log it.
     #[arg(long, env = "DANUBE_LOG_FORMAT", default_value = "pretty", global = true, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -58,6 +53,14 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Start a Danube for the checkout here, run it, and show its log.
     Dev(Box<DevArgs>),
+    /// Start the server that danube.toml describes. Its jobs run on when it is stopped.
+    Serve(ConfigArg),
+    /// Write a danube.toml in which every key is explained.
+    InitConfig(InitConfigArgs),
+    /// Write the files by which systemd starts `danube serve`.
+    Install(InstallArgs),
+    /// Bring a server's database up to this version, while no master runs. A start does the same.
+    Migrate(MigrateArgs),
     /// Look at a project and write a danubefile that it passes.
     Init(InitArgs),
     /// Say in one line each what this machine offers, and what to do about what is missing.
@@ -65,6 +68,8 @@ pub enum Command {
     /// What is asked of a server.
     #[command(flatten)]
     Client(client::Client),
+    /// Write the manual pages, one for each command, into a folder.
+    Man(ManArgs),
     /// Print the version.
     Version,
 }
@@ -149,8 +154,8 @@ pub struct DevArgs {
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
     /// Jobs at once; without it as many as there are processors.
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub jobs: Option<usize>,
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
     /// Do not run it at once.
     #[arg(long)]
     pub no_run: bool,
@@ -214,6 +219,58 @@ pub enum Color {
     Never,
 }
 
+/// Which danube.toml.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// The server's danube.toml (docs/danube.toml.md).
+    #[arg(
+        long,
+        env = "DANUBE_CONFIG",
+        default_value = danube_config::server::USUAL_PATH,
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub config: PathBuf,
+}
+
+/// Arguments of `danube init-config`.
+#[derive(Debug, Args)]
+pub struct InitConfigArgs {
+    /// Where to write it. A file that is there is never changed.
+    #[arg(default_value = danube_config::server::USUAL_PATH, value_name = "PATH")]
+    pub path: PathBuf,
+}
+
+/// Arguments of `danube install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// A unit, an account and a danube.toml, for systemd.
+    #[arg(long, required = true)]
+    pub systemd: bool,
+    /// Write below this folder, as for a package.
+    #[arg(long, default_value = "/", value_name = "DIR")]
+    pub prefix: PathBuf,
+}
+
+/// Arguments of `danube man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder, for example /usr/local/share/man/man1.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// Arguments of `danube migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Only say what there is to do; the exit code is 1 when there is something.
+    #[arg(long)]
+    pub check: bool,
+    /// Which server.
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
 /// Arguments of `danube init`.
 #[derive(Debug, Args)]
 #[command(after_help = INIT_EXAMPLES)]
@@ -238,10 +295,6 @@ pub struct DoctorArgs {
     /// Where runs, logs and images are kept.
     #[arg(long, env = "DANUBE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

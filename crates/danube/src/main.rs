@@ -9,15 +9,19 @@ mod doctor;
 mod error;
 mod init;
 mod local;
+mod man;
 mod place;
 mod run;
+mod serve;
+mod settings;
 mod view;
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing::Level;
 
 use cli::{Cli, Command};
 
@@ -37,7 +41,12 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::main(&arguments),
         Command::Client(command) => client::main(&command),
         Command::Dev(arguments) => dev::main(*arguments),
+        Command::Serve(arguments) => serve::main(&arguments),
+        Command::InitConfig(arguments) => serve::init_config(&arguments),
+        Command::Install(arguments) => serve::install(&arguments),
+        Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Man(arguments) => man::main(&arguments),
         Command::Version => {
             // Nobody may be listening.
             let _ = writeln!(std::io::stdout(), "danube {}", env!("CARGO_PKG_VERSION"));
@@ -47,16 +56,22 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| error.report())
 }
 
-/// One subscriber, on stderr: stdout belongs to results (`DANUBE_LOG`, `DANUBE_LOG_FORMAT`).
+/// One subscriber, on stderr: stdout belongs to results (`DANUBE_LOG`, `DANUBE_LOG_FORMAT`). The journal knows the time
+/// by itself, and takes colours for garbage.
 fn start_logging(cli: &Cli) {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
-    let filter: Targets = cli.log.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::WARN));
+    let usual = if matches!(cli.command, Command::Serve(_)) { Level::INFO } else { Level::WARN };
+    let filter = cli.log.as_deref().and_then(|filter| filter.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(usual));
     // Nobody may be listening: a line that cannot be written is no reason to panic in the midst of a job.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let lines = lines.with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let registry = tracing_subscriber::registry();
     match cli.log_format {
         cli::LogFormat::Json => registry.with(lines.json().with_filter(filter)).init(),
+        cli::LogFormat::Pretty if journal => registry.with(lines.without_time().with_filter(filter)).init(),
         cli::LogFormat::Pretty => registry.with(lines.with_filter(filter)).init(),
     }
 }

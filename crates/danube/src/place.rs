@@ -40,6 +40,11 @@ impl Place {
         Ok(Self { dir })
     }
 
+    /// Exactly this directory.
+    pub fn at(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     /// The directory itself.
     pub fn dir(&self) -> &Path {
         &self.dir

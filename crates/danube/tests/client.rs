@@ -271,7 +271,7 @@ fn files_are_downloaded_whole_or_not_at_all() {
 #[test]
 fn a_server_that_is_not_there_is_told_from_one_that_refuses() {
     let project = Project::empty();
-    run(&project, &["jobs"]).expect(2).says("no danube dev is running here").says("start one with `danube dev`");
+    run(&project, &["jobs"]).expect(2).says("no Danube is running here").says("start one with `danube dev`");
     let served = Project::pipeline("step.run('true', name='ok')\n");
     let dev = Dev::start(&served, &["--no-run"]);
     let file = served.data().join("dev.json");
@@ -285,7 +285,7 @@ fn a_server_that_is_not_there_is_told_from_one_that_refuses() {
     run(&served, &["jobs", "--url", &url]).expect(2).says("there is no token for that server");
     run(&served, &["jobs", "--url", &url, "--token", "secret"]).expect(2).says("--token @FILE").never_says("secret");
     dev.kill();
-    run(&served, &["jobs"]).expect(2).says("no danube dev is running here");
+    run(&served, &["jobs"]).expect(2).says("no Danube is running here");
     against(&url, &["jobs"]).expect(3).says("cannot be reached").says("danube dev");
 }
 

@@ -8,8 +8,8 @@ use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::Mode;
 use ruff_python_parser::lexer::lex;
 
-use super::source::Source;
 use crate::diagnostic::Diagnostics;
+use crate::text::Text;
 
 /// Open brackets and indented blocks.
 const MOST_LEVELS: usize = 150;
@@ -17,7 +17,7 @@ const MOST_LEVELS: usize = 150;
 const LONGEST_CHAIN: usize = 3000;
 
 /// Refuses a file that nests too deep, at the line where it does.
-pub(super) fn check(source: &Source) -> Result<(), Diagnostics> {
+pub(super) fn check(source: &Text) -> Result<(), Diagnostics> {
     let Some(why) = too_deep(&source.text) else { return Ok(()) };
     let starts = source.line_starts();
     let end_of = |line: usize| starts.get(line + 1).copied().unwrap_or(source.text.len());

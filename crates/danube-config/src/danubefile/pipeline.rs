@@ -96,7 +96,7 @@ pub(super) fn read(body: &[Stmt], report: &mut Report<'_>) -> Option<Danubefile>
     };
     let top_level = body.iter().any(|stmt| matches!(stmt, Stmt::FunctionDef(at) if Some(at) == found.function));
     let function = report.take(callable(found, top_level))?;
-    let mut file = defaults(function, report.source.position(found.decorator.start()).0);
+    let mut file = defaults(function, report.source.position(found.decorator.start().to_usize()).0);
     file.uses = uses::collect(body, &names, report);
     if let Expr::Call(call) = &found.decorator.expression {
         arguments(&call.arguments, &mut file, report);
@@ -163,7 +163,7 @@ impl<'a> StatementVisitor<'a> for Finder<'_, 'a> {
 /// There is no pipeline, or more than one.
 fn not_one(found: &[Found<'_>], body: &[Stmt], names: &Names, report: &mut Report<'_>) {
     for extra in found.iter().skip(1) {
-        let first = report.source.position(found[0].decorator.start()).0;
+        let first = report.source.position(found[0].decorator.start().to_usize()).0;
         let message = format!("a danubefile has one `@pipeline`; the first is on line {first}");
         report.at(extra.decorator.range, message, Some("keep one, and make plain functions of the others".into()));
     }

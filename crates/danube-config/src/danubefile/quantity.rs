@@ -27,7 +27,7 @@ pub(super) fn duration(literal: &Literal, what: &str) -> Result<Duration, Wrong>
     time.filter(|time| !time.is_zero() && *time <= LONGEST).ok_or_else(wrong)
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

@@ -2,8 +2,8 @@
 
 use ruff_text_size::TextRange;
 
-use super::source::Source;
-use crate::diagnostic::{Diagnostic, Diagnostics, Excerpt};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::text::Text;
 
 /// A mistake at a place of the source.
 #[derive(Clone, Debug)]
@@ -26,20 +26,18 @@ impl Wrong {
 /// The mistakes found so far.
 pub(super) struct Report<'s> {
     /// The file.
-    pub(super) source: &'s Source,
+    pub(super) source: &'s Text,
     found: Vec<Diagnostic>,
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn new(source: &'s Source) -> Self {
+    pub(super) fn new(source: &'s Text) -> Self {
         Self { source, found: Vec::new() }
     }
 
     /// Notes a mistake.
     pub(super) fn at(&mut self, range: TextRange, message: String, help: Option<String>) {
-        let (line, column) = self.source.position(range.start());
-        let excerpt = Some(Excerpt::new(self.source.line(line), column - 1, self.source.chars_on_line(range)));
-        self.found.push(Diagnostic { path: self.source.path.clone(), line, column, message, help, excerpt });
+        self.found.push(self.source.diagnostic(range.start().to_usize()..range.end().to_usize(), message, help));
     }
 
     /// Notes a mistake.

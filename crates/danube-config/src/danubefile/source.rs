@@ -1,93 +1,26 @@
-//! The file's bytes as text: size, encoding, lines.
-
-use ruff_text_size::{TextRange, TextSize};
+//! The file's bytes as text, as Python would decode them.
 
 use super::LONGEST_FILE;
-use crate::diagnostic::{Diagnostic, Diagnostics, Excerpt, shown};
+use crate::diagnostic::{Diagnostics, shown};
+use crate::text::Text;
 
-/// A decoded file.
-pub(super) struct Source {
-    /// As the caller names it.
-    pub(super) path: String,
-    /// Without a byte order mark.
-    pub(super) text: String,
-    /// Byte offset at which each line starts.
-    lines: Vec<usize>,
-}
-
-impl Source {
-    /// Decodes as Python would, refusing every encoding but UTF-8.
-    pub(super) fn decode(path: &str, bytes: &[u8]) -> Result<Self, Diagnostics> {
-        if bytes.len() > LONGEST_FILE {
-            let message = format!("the file has {} bytes; at most {LONGEST_FILE} are read", bytes.len());
-            return Err(Self::refuse(path, message, "move data out of the danubefile, or code into modules beside it"));
-        }
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        if let Some(other) = declared_encoding(bytes).filter(|name| !is_utf8(name)) {
-            let message = format!("the file declares the encoding `{}`; only UTF-8 is read", shown(&other));
-            return Err(Self::refuse(path, message, "save it as UTF-8 and remove the `coding:` comment"));
-        }
-        let valid = String::from_utf8_lossy(bytes);
-        let valid_bytes = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-        let source = Self { path: path.to_owned(), lines: line_starts(&valid), text: valid.into_owned() };
-        if valid_bytes < bytes.len() {
-            let message = format!("the byte {:#04x} is not UTF-8", bytes[valid_bytes]);
-            return Err(source.error_at(valid_bytes, message, "save the file as UTF-8"));
-        }
-        match source.text.find('\0') {
-            Some(at) => Err(source.error_at(at, "the file has a NUL byte".into(), "remove it; Python refuses it too")),
-            None => Ok(source),
-        }
+/// Decodes as Python would, refusing every encoding but UTF-8.
+pub(super) fn decode(path: &str, bytes: &[u8]) -> Result<Text, Diagnostics> {
+    if bytes.len() > LONGEST_FILE {
+        let message = format!("the file has {} bytes; at most {LONGEST_FILE} are read", bytes.len());
+        let help = "move data out of the danubefile, or code into modules beside it";
+        return Err(Diagnostics::of_file(path, message, help));
     }
-
-    fn refuse(path: &str, message: String, help: &str) -> Diagnostics {
-        let help = Some(help.to_owned());
-        Diagnostics(vec![Diagnostic { path: path.to_owned(), line: 0, column: 0, message, help, excerpt: None }])
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some(other) = declared_encoding(bytes).filter(|name| !is_utf8(name)) {
+        let message = format!("the file declares the encoding `{}`; only UTF-8 is read", shown(&other));
+        return Err(Diagnostics::of_file(path, message, "save it as UTF-8 and remove the `coding:` comment"));
     }
-
-    /// One mistake at a byte offset, the last word on this file.
-    pub(super) fn error_at(&self, offset: usize, message: String, help: &str) -> Diagnostics {
-        let (line, column) = self.position(TextSize::new(u32::try_from(offset).unwrap_or(0)));
-        let excerpt = Some(Excerpt::new(self.line(line), column - 1, 1));
-        let (path, help) = (self.path.clone(), Some(help.to_owned()));
-        Diagnostics(vec![Diagnostic { path, line, column, message, help, excerpt }])
+    let source = Text::decode(path, bytes)?;
+    match source.text.find('\0') {
+        Some(at) => Err(source.error_at(at, "the file has a NUL byte".into(), "remove it; Python refuses it too")),
+        None => Ok(source),
     }
-
-    /// Line and column of an offset, both counted from 1, the column in characters.
-    pub(super) fn position(&self, offset: TextSize) -> (usize, usize) {
-        let offset = offset.to_usize().min(self.text.len());
-        let line = self.lines.partition_point(|start| *start <= offset);
-        let before = self.text.get(self.lines[line - 1]..offset).unwrap_or("");
-        (line, before.chars().count() + 1)
-    }
-
-    /// The text of a line, counted from 1, without its end.
-    pub(super) fn line(&self, line: usize) -> &str {
-        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
-        self.text.get(self.lines[line - 1]..end).unwrap_or("").trim_end_matches(['\r', '\n'])
-    }
-
-    /// Byte offsets at which lines start.
-    pub(super) fn line_starts(&self) -> &[usize] {
-        &self.lines
-    }
-
-    /// How many characters of a range lie on its first line.
-    pub(super) fn chars_on_line(&self, range: TextRange) -> usize {
-        let text = self.text.get(range.start().to_usize()..range.end().to_usize()).unwrap_or("");
-        text.split(['\r', '\n']).next().unwrap_or("").chars().count()
-    }
-}
-
-/// `\n`, `\r\n` and `\r` end a line, as in Python.
-fn line_starts(text: &str) -> Vec<usize> {
-    let bytes = text.as_bytes();
-    let ends = bytes.iter().enumerate().filter(|(at, byte)| match byte {
-        b'\n' => true,
-        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
-        _ => false,
-    });
-    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
 /// The encoding that one of the first two lines declares (PEP 263). The second counts only under a blank or comment line.
@@ -121,11 +54,6 @@ fn is_utf8(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_line_end_of_python_ends_a_line() {
-        assert_eq!(line_starts("a\r\nb\rc\n"), [0, 3, 5, 7]);
-    }
 
     #[test]
     fn an_encoding_is_declared_as_python_reads_it() {

@@ -85,7 +85,7 @@ fn image_use(call: &ExprCall, service: bool, report: &mut Report<'_>) -> Option<
         None if unpacked => UsedImage::Dynamic,
         None => UsedImage::Default,
     };
-    let (line, column) = report.source.position(call.start());
+    let (line, column) = report.source.position(call.start().to_usize());
     Some(ImageUse { image, service, memory_bytes: memory_bytes(memory, report), line, column })
 }
 

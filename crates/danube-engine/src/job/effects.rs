@@ -74,6 +74,11 @@ where
         }
     }
 
+    /// Whether nothing can be written any more.
+    pub fn broken(&self) -> Option<EngineError> {
+        self.shared.services.store.broken_now().map(EngineError::from)
+    }
+
     /// Performs one effect.
     pub async fn perform(&mut self, effect: Effect, interrupt: Option<Interrupt>) -> Result<(), EngineError> {
         match effect {

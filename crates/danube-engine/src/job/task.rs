@@ -91,6 +91,10 @@ where
             Some(order) = orders.recv() => Event::Cancel { force: order == Order::Kill },
             event = effects.next() => event?,
         };
+        // What can no longer be written must not be done, least of all a kill: the next engine goes on with the job.
+        if let Some(error) = effects.broken() {
+            return Err(error);
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! The `.idx` file: a header and one record per chunk, all of one size, so that a line or a byte is found by binary
 //! search. Little-endian.
 
+use danube_core::ansi::Style;
+
 /// Bytes of the header and of each record.
 pub(super) const SIZE: usize = 32;
 /// The file's first 32 bytes: a name, the version of the layout, the size of a record.
-pub(super) const HEADER: [u8; SIZE] = header();
+pub(super) const HEADER: [u8; SIZE] = header(2);
+/// The header of files whose records end with the stream.
+pub(super) const FIRST_HEADER: [u8; SIZE] = header(1);
 /// The stream number of words that are Danube's own.
 pub(super) const DANUBE: u8 = 0;
 
@@ -19,11 +23,22 @@ pub(super) struct Record {
     pub at_ms: u64,
     /// 1 stdout (or both, merged), 2 stderr, 0 Danube itself.
     pub stream: u8,
+    /// The masker hid something in the chunk.
+    pub masked: bool,
+    /// Something in the chunk looks like a failure.
+    pub failure: bool,
+    /// How the chunk's text begins to look, or rather that of the escape sequence which its beginning may be part of.
+    pub style: Style,
+    /// Bytes of that sequence before the chunk.
+    pub held: u16,
 }
 
-const fn header() -> [u8; SIZE] {
+const MASKED: u8 = 1;
+const FAILURE: u8 = 2;
+
+const fn header(version: u32) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
-    let (name, version, size) = (*b"danubidx", 1_u32.to_le_bytes(), (SIZE as u32).to_le_bytes());
+    let (name, version, size) = (*b"danubidx", version.to_le_bytes(), (SIZE as u32).to_le_bytes());
     let mut at = 0;
     while at < 8 {
         bytes[at] = name[at];
@@ -43,6 +58,9 @@ impl Record {
         bytes[8..16].copy_from_slice(&self.lines.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.at_ms.to_le_bytes());
         bytes[24] = self.stream;
+        bytes[25] = if self.masked { MASKED } else { 0 } | if self.failure { FAILURE } else { 0 };
+        bytes[26..29].copy_from_slice(&self.style.to_bytes());
+        bytes[29..31].copy_from_slice(&self.held.to_le_bytes());
         bytes
     }
 
@@ -52,7 +70,23 @@ impl Record {
             eight.copy_from_slice(&bytes[at..at + 8]);
             u64::from_le_bytes(eight)
         };
-        Self { offset: number(0), lines: number(8), at_ms: number(16), stream: bytes[24] }
+        Self {
+            offset: number(0),
+            lines: number(8),
+            at_ms: number(16),
+            stream: bytes[24],
+            masked: bytes[25] & MASKED != 0,
+            failure: bytes[25] & FAILURE != 0,
+            style: Style::from_bytes([bytes[26], bytes[27], bytes[28]]),
+            held: u16::from_le_bytes([bytes[29], bytes[30]]),
+        }
+    }
+}
+
+impl Record {
+    /// A record of a file with the first header: where nothing was noted, anything may be.
+    pub(super) fn from_first_bytes(bytes: &[u8; SIZE]) -> Self {
+        Self { masked: false, failure: true, style: Style::default(), held: 0, ..Self::from_bytes(bytes) }
     }
 }
 

@@ -12,13 +12,18 @@ use danube_store::StoreError;
 use danube_store::steps::StepKey;
 use rustix::fs::OFlags;
 
+mod failure;
+mod failures;
 mod index;
+mod line;
+mod pieces;
 pub mod reader;
 mod step_log;
 mod tail;
 pub mod text;
 
-pub use reader::{Line, LogReader};
+pub use line::{LINE_BYTES, LastState, Line};
+pub use reader::LogReader;
 pub use step_log::StepLog;
 pub use tail::LogTail;
 pub use text::{TextLog, TextStep};

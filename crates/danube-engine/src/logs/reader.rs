@@ -5,14 +5,15 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::LogError;
-use super::index::{HEADER, Record, SIZE, count_lines};
+use danube_core::ansi::Tracker;
+
+use super::index::{FIRST_HEADER, HEADER, Record, SIZE, count_lines};
+use super::line::Line;
+use super::pieces::Pieces;
+use super::{LogError, failure};
 
 /// Bytes read at once.
-const BLOCK: usize = 64 * 1024;
-/// Bytes of one line in a [`Line`] at most; the rest of a longer one is left out, and said to be.
-pub const LINE_BYTES: usize = 16 * 1024;
-
+pub(super) const BLOCK: usize = 64 * 1024;
 /// A step's log as far as it was written when it was opened.
 #[derive(Debug)]
 pub struct LogReader {
@@ -21,46 +22,19 @@ pub struct LogReader {
     path: PathBuf,
     raw_len: u64,
     records: u64,
+    /// Its records end with the stream.
+    is_first_version: bool,
 }
 
-/// One line of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Counts from 0.
-    pub number: u64,
-    /// When its first byte was read, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// The stream of its first byte: 1 stdout (or both, merged), 2 stderr, 0 words of Danube's own.
-    pub stream: u8,
-    /// Its bytes without the line end: any bytes at all.
-    pub text: Vec<u8>,
-    /// It was longer than [`LINE_BYTES`].
-    pub cut: bool,
-}
-
-/// Part of a line: the whole of it unless it is longer than a block.
-pub(super) struct Piece<'a> {
-    /// The record of the line's first byte, if this is the line's first piece.
-    pub begins: Option<Record>,
-    /// Without the line end.
-    pub text: &'a [u8],
-    /// The line ends here.
-    pub ends: bool,
-}
-
-/// Walks over the pieces of a log.
-pub(super) struct Pieces {
-    reader: LogReader,
-    block: Vec<u8>,
-    /// Where in the block the next piece begins.
-    at: usize,
-    /// The offset of the block's end.
-    read_to: u64,
-    /// The record that holds the next line, or one before it.
-    record: Record,
-    /// The number and the record after it.
-    following: Option<(u64, Record)>,
-    within_line: bool,
+/// What is known of a log at its end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct End {
+    /// Line ends in the log.
+    pub lines: u64,
+    /// How text looks.
+    pub tracker: Tracker,
+    /// The last bytes, in which a sign of failure may begin.
+    pub tail: Vec<u8>,
 }
 
 impl LogReader {
@@ -72,11 +46,13 @@ impl LogReader {
         let raw_len = raw_file.metadata().map_err(LogError::io("read", &raw))?.len();
         let mut header = [0; SIZE];
         idx_file.read_exact_at(&mut header, 0).map_err(LogError::io("read", &idx))?;
-        if header != HEADER {
+        let is_first_version = header == FIRST_HEADER;
+        if header != HEADER && !is_first_version {
             let what = "it is no index of a version this Danube knows".to_owned();
             return Err(LogError::Damaged { path: idx, what });
         }
-        Ok(Self { raw: raw_file, idx: idx_file, path: raw, raw_len, records: idx_len / SIZE as u64 - 1 })
+        let records = idx_len / SIZE as u64 - 1;
+        Ok(Self { raw: raw_file, idx: idx_file, path: raw, raw_len, records, is_first_version })
     }
 
     /// Bytes of the log.
@@ -109,25 +85,29 @@ impl LogReader {
 
     /// Up to `count` lines from the line `from` on, which counts from 0.
     pub fn lines(self, from: u64, count: usize) -> Result<Vec<Line>, LogError> {
-        let mut lines = Vec::new();
-        let mut pieces = match self.line_start(from)? {
-            Some((offset, record)) => Pieces::new(self, offset, record)?,
-            None => return Ok(lines),
-        };
+        let mut lines: Vec<Line> = Vec::new();
+        let Some((offset, record)) = self.line_start(from)? else { return Ok(lines) };
+        let mut tracker = self.tracker(record, offset)?;
+        let mut pieces = Pieces::new(self, offset, record)?;
         while let Some(piece) = pieces.next()? {
-            if let Some(record) = piece.begins {
+            if let Some(Record { at_ms, stream, .. }) = piece.begins {
                 if lines.len() == count {
                     break;
                 }
                 let number = from + lines.len() as u64;
-                let Record { at_ms, stream, .. } = record;
-                lines.push(Line { number, at_ms, stream, text: Vec::new(), cut: false });
+                lines.push(Line { number, at_ms, stream, style: tracker.style(), ..Line::default() });
             }
             if let Some(line) = lines.last_mut() {
-                line.add(piece.text);
+                line.add(&piece, &mut tracker);
             }
         }
+        lines.iter_mut().for_each(|line| line.failure = line.failure && failure::is_in(&line.text));
         Ok(lines)
+    }
+
+    /// Where a line begins, which counts from 0; the log's end if there is no such line.
+    pub fn offset_of(&self, line: u64) -> Result<u64, LogError> {
+        Ok(self.line_start(line)?.map_or(self.raw_len, |(offset, _)| offset))
     }
 
     /// The last `count` lines.
@@ -145,26 +125,84 @@ impl LogReader {
     pub fn line_ends(&self) -> Result<u64, LogError> {
         let Some(last) = self.records.checked_sub(1) else { return Ok(0) };
         let record = self.record(last)?;
-        let (mut offset, mut lines, mut block) = (record.offset, record.lines, vec![0; BLOCK]);
-        loop {
-            match self.read(offset, &mut block)? {
-                0 => return Ok(lines),
+        let mut lines = record.lines;
+        self.blocks(record.offset, self.raw_len, |block| lines += count_lines(block))?;
+        Ok(lines)
+    }
+
+    /// What is known of the log at its end.
+    pub(super) fn end(&self) -> Result<End, LogError> {
+        let Some(last) = self.records.checked_sub(1) else { return Ok(End::default()) };
+        let record = self.record(last)?;
+        let mut end = End { lines: record.lines, tracker: Tracker::new(record.style), tail: Vec::new() };
+        let held = record.offset.saturating_sub(record.held.into());
+        self.blocks(held, record.offset, |block| end.tracker.feed(block))?;
+        let before = held.saturating_sub(failure::OVERLAP as u64);
+        self.blocks(before, record.offset, |block| end.tail.extend_from_slice(block))?;
+        self.blocks(record.offset, self.raw_len, |block| end.add(block))?;
+        Ok(end)
+    }
+
+    /// Gives some bytes, a block at a time.
+    pub(super) fn blocks(&self, from: u64, to: u64, mut take: impl FnMut(&[u8])) -> Result<(), LogError> {
+        let size = usize::try_from(to.saturating_sub(from)).unwrap_or(BLOCK).min(BLOCK);
+        let (mut at, mut block) = (from, vec![0; size]);
+        while at < to {
+            let wanted = block.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
+            match self.read(at, &mut block[..wanted])? {
+                0 => break,
                 read => {
-                    lines += count_lines(&block[..read]);
-                    offset += read as u64;
+                    take(&block[..read]);
+                    at += read as u64;
                 }
             }
         }
+        Ok(())
     }
 
-    fn record(&self, number: u64) -> Result<Record, LogError> {
+    /// How text looks at an offset in the chunk of a record.
+    fn tracker(&self, record: u64, offset: u64) -> Result<Tracker, LogError> {
+        let Some(record) = self.record_if_any(record)? else { return Ok(Tracker::default()) };
+        let mut tracker = Tracker::new(record.style);
+        self.blocks(record.offset.saturating_sub(record.held.into()), offset, |block| tracker.feed(block))?;
+        Ok(tracker)
+    }
+
+    pub(super) fn record(&self, number: u64) -> Result<Record, LogError> {
         let mut bytes = [0; SIZE];
         let read = self.idx.read_exact_at(&mut bytes, (number + 1) * SIZE as u64);
         read.map_err(LogError::io("read", &self.path.with_extension("idx")))?;
-        Ok(Record::from_bytes(&bytes))
+        Ok(self.parse(&bytes))
     }
 
-    fn record_if_any(&self, number: u64) -> Result<Option<Record>, LogError> {
+    /// Gives each record with the end of its chunk, until that says that it is enough.
+    pub(super) fn each_record(
+        &self,
+        mut take: impl FnMut(Record, u64) -> Result<bool, LogError>,
+    ) -> Result<(), LogError> {
+        let (mut block, mut number, mut last) = (vec![0; BLOCK], 0, None::<Record>);
+        while number < self.records {
+            let count = (self.records - number).min((BLOCK / SIZE) as u64);
+            let bytes = &mut block[..usize::try_from(count).unwrap_or(0) * SIZE];
+            let read = self.idx.read_exact_at(bytes, (number + 1) * SIZE as u64);
+            read.map_err(LogError::io("read", &self.path.with_extension("idx")))?;
+            for record in bytes.as_chunks::<SIZE>().0.iter().map(|bytes| self.parse(bytes)) {
+                if let Some(last) = last.replace(record)
+                    && !take(last, record.offset)?
+                {
+                    return Ok(());
+                }
+            }
+            number += count;
+        }
+        last.map_or(Ok(()), |last| take(last, self.raw_len).map(|_| ()))
+    }
+
+    fn parse(&self, bytes: &[u8; SIZE]) -> Record {
+        if self.is_first_version { Record::from_first_bytes(bytes) } else { Record::from_bytes(bytes) }
+    }
+
+    pub(super) fn record_if_any(&self, number: u64) -> Result<Option<Record>, LogError> {
         if number < self.records { self.record(number).map(Some) } else { Ok(None) }
     }
 
@@ -203,57 +241,15 @@ impl LogReader {
     }
 }
 
-impl Line {
-    fn add(&mut self, text: &[u8]) {
-        let room = LINE_BYTES - self.text.len();
-        self.text.extend_from_slice(&text[..text.len().min(room)]);
-        self.cut |= text.len() > room;
-    }
-}
-
-impl Pieces {
-    fn new(reader: LogReader, offset: u64, number: u64) -> Result<Self, LogError> {
-        let record = reader.record_if_any(number)?.unwrap_or_default();
-        let following = reader.record_if_any(number + 1)?.map(|record| (number + 1, record));
-        Ok(Self { reader, block: Vec::new(), at: 0, read_to: offset, record, following, within_line: false })
-    }
-
-    /// The next piece; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Piece<'_>>, LogError> {
-        if self.at == self.block.len() && !self.refill()? {
-            return Ok(None);
-        }
-        let begins = if self.within_line { None } else { Some(self.record_here()?) };
-        let rest = &self.block[self.at..];
-        let end = rest.iter().position(|&byte| byte == b'\n');
-        let text = &rest[..end.unwrap_or(rest.len())];
-        self.at += text.len() + usize::from(end.is_some());
-        self.within_line = end.is_none();
-        Ok(Some(Piece { begins, text, ends: end.is_some() }))
-    }
-
-    /// Whether the last piece left its line unfinished.
-    pub(super) fn is_within_line(&self) -> bool {
-        self.within_line
-    }
-
-    fn refill(&mut self) -> Result<bool, LogError> {
-        self.block.resize(BLOCK, 0);
-        let read = self.reader.read(self.read_to, &mut self.block)?;
-        self.block.truncate(read);
-        self.read_to += read as u64;
-        self.at = 0;
-        Ok(read > 0)
-    }
-
-    /// The record that holds the byte at which the next piece begins.
-    fn record_here(&mut self) -> Result<Record, LogError> {
-        let offset = self.read_to - (self.block.len() - self.at) as u64;
-        while let Some((number, record)) = self.following.filter(|(_, record)| record.offset <= offset) {
-            self.record = record;
-            self.following = self.reader.record_if_any(number + 1)?.map(|record| (number + 1, record));
-        }
-        Ok(self.record)
+impl End {
+    /// Some more was written.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.lines += count_lines(bytes);
+        self.tracker.feed(bytes);
+        let last = &bytes[bytes.len().saturating_sub(failure::OVERLAP)..];
+        let kept = self.tail.len().min(failure::OVERLAP - last.len());
+        self.tail.drain(..self.tail.len() - kept);
+        self.tail.extend_from_slice(last);
     }
 }
 

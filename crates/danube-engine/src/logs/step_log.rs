@@ -17,8 +17,9 @@ use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::index::{DANUBE, HEADER, Record, count_lines};
-use super::{LogDir, LogError, LogReader, LogTail};
+use super::index::{DANUBE, HEADER, Record};
+use super::reader::End;
+use super::{LogDir, LogError, LogReader, LogTail, failure};
 
 /// A step's log, open for writing.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub struct StepLog {
     /// The hash of all output, when the log was sealed before it was opened.
     sealed: Option<[u8; 32]>,
     committed: u64,
-    lines: u64,
+    end: End,
     /// Stream and time of the last chunk.
     last: (u8, u64),
     written: watch::Sender<u64>,
@@ -58,7 +59,7 @@ impl LogDir {
         let row = steps::log_commit(store.read(), key).await?.ok_or(LogError::NoRow(key.number))?;
         let (dir, step, durability) = (self.clone(), key.clone(), store.durability());
         let files = tokio::task::spawn_blocking(move || dir.files(&step, &row, durability).map(|files| (files, row)));
-        let ((raw, idx, lines), row) =
+        let ((raw, idx, end), row) =
             files.await.map_err(|died| LogError::Damaged { path: self.path(key, "raw"), what: died.to_string() })??;
         Ok(StepLog {
             dir: self.clone(),
@@ -72,13 +73,13 @@ impl LogDir {
             received: row.consumed,
             sealed: None,
             committed: row.consumed,
-            lines,
+            end,
             last: (DANUBE, 0),
         })
     }
 
-    /// Both files, cut to what the row says, and the line ends before that.
-    fn files(&self, key: &StepKey, row: &LogCommit, durability: Durability) -> Result<(Output, Output, u64), LogError> {
+    /// Both files, cut to what the row says, and what is known of the log up to there.
+    fn files(&self, key: &StepKey, row: &LogCommit, durability: Durability) -> Result<(Output, Output, End), LogError> {
         let folder = self.folder(key);
         std::fs::create_dir_all(&folder).map_err(LogError::io("make", &folder))?;
         let raw = Output::open(self.path(key, "raw"), row.raw_len)?;
@@ -90,8 +91,8 @@ impl LogDir {
                 sync_folders(&folder, &self.root)?;
             }
         }
-        let lines = LogReader::open(raw.path.clone(), idx.path.clone())?.line_ends()?;
-        Ok((raw, idx, lines))
+        let end = LogReader::open(raw.path.clone(), idx.path.clone())?.end()?;
+        Ok((raw, idx, end))
     }
 }
 
@@ -147,16 +148,16 @@ impl StepLog {
         self.received += bytes.len() as u64;
         if self.masker.is_transparent() {
             self.hash.update(bytes);
-            self.record(bytes);
+            self.record(bytes, false);
             self.raw.unwritten.extend_from_slice(bytes);
         } else {
             let mut out = Vec::with_capacity(bytes.len() + 64);
-            let held = self.masker.held().to_vec();
+            let (held, hidden) = (self.masker.held().to_vec(), self.masker.hidden());
             self.masker.push(bytes, &mut out);
             let given_out = held.len() + bytes.len() - self.masker.pending();
             self.hash.update(&held[..given_out.min(held.len())]);
             self.hash.update(&bytes[..given_out.saturating_sub(held.len())]);
-            self.record(&out);
+            self.record(&out, self.masker.hidden() > hidden);
             self.raw.unwritten.append(&mut out);
         }
         self.flush()
@@ -189,7 +190,7 @@ impl StepLog {
         let amount = about.map_or("an unknown number of".to_owned(), |bytes| format!("about {bytes}"));
         let line_end = if self.ends_a_line()? { "" } else { "\n" };
         let words = format!("{line_end}[danube] {amount} bytes of output were not received\n");
-        self.record(words.as_bytes());
+        self.record(words.as_bytes(), false);
         self.raw.unwritten.extend_from_slice(words.as_bytes());
         self.flush()
     }
@@ -215,21 +216,30 @@ impl StepLog {
     /// A secret is not looked for across two streams, and not beyond the end.
     fn give_out_held(&mut self) {
         self.hash.update(self.masker.held());
-        let mut out = Vec::new();
+        let (mut out, hidden) = (Vec::new(), self.masker.hidden());
         self.masker.finish(&mut out);
-        self.record(&out);
+        self.record(&out, self.masker.hidden() > hidden);
         self.raw.unwritten.append(&mut out);
     }
 
-    /// Adds the index record of `masked`, which goes to the end of the file next.
-    fn record(&mut self, masked: &[u8]) {
-        if masked.is_empty() {
+    /// Adds the index record of `text`, which goes to the end of the file next.
+    fn record(&mut self, text: &[u8], masked: bool) {
+        if text.is_empty() {
             return;
         }
         let offset = self.raw.len + self.raw.unwritten.len() as u64;
-        let record = Record { offset, lines: self.lines, at_ms: self.last.1, stream: self.last.0 };
+        let record = Record {
+            offset,
+            lines: self.end.lines,
+            at_ms: self.last.1,
+            stream: self.last.0,
+            masked,
+            failure: failure::may_be_in(&self.end.tail, text),
+            style: self.end.tracker.style(),
+            held: u16::try_from(self.end.tracker.held()).unwrap_or(0),
+        };
         self.idx.unwritten.extend_from_slice(&record.to_bytes());
-        self.lines += count_lines(masked);
+        self.end.add(text);
     }
 
     fn ends_a_line(&mut self) -> Result<bool, LogError> {

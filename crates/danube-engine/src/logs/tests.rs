@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod full_disk;
+mod looks;
 mod reading;
 
 /// A small generator (splitmix64), so that a printed seed tells a run again.

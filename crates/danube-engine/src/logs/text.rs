@@ -7,7 +7,7 @@ use danube_store::steps::StepKey;
 use jiff::Timestamp;
 
 use super::index::Record;
-use super::reader::Pieces;
+use super::pieces::Pieces;
 use super::{LogDir, LogError};
 
 /// Bytes given at once, about.

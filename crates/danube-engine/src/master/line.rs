@@ -98,6 +98,8 @@ where
                     // The containers are left to whoever has taken them over.
                     EngineError::Fenced(_) => return lose(&master, &job, &error).await,
                     error if error.is_full() => {}
+                    // This process ends soon; the next one takes the job up, whose containers must still be there.
+                    error if error.is_broken() => return std::future::pending().await,
                     error if deaths == AGAIN => return give_up(&master, &services, &job, &error).await,
                     _ => deaths += 1,
                 }

@@ -100,6 +100,11 @@ impl Master {
         &self.0.live
     }
 
+    /// Where parts beside the queue say how they are.
+    pub(crate) fn board(&self) -> &Health {
+        &self.0.health
+    }
+
     /// Which parts are well.
     #[must_use]
     pub fn health(&self) -> Vec<Part> {

@@ -11,7 +11,7 @@ use danube_core::runtime::Runtime;
 use danube_store::jobs::{self, OpenRow};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::{Master, line};
 use crate::EngineError;
@@ -23,6 +23,8 @@ use crate::records::now_ms;
 const QUEUE: &str = "queue";
 /// How soon the queue is looked at again when it could not be.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long the traces of jobs that are over may take to remove when the master stops; the next one removes the rest.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What there is to see to.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ pub struct Orchestrator<R> {
     services: Services<R>,
     woken: mpsc::UnboundedReceiver<Wake>,
     lines: JoinSet<()>,
-    jobs: HashMap<Id, JobId>,
+    jobs: HashMap<Id, (JobId, AbortHandle)>,
     orders: HashMap<JobId, mpsc::UnboundedSender<Order>>,
 }
 
@@ -175,9 +177,9 @@ where
             let _ = order.send(Order::Cancel);
         }
         let line = line::run(self.master.clone(), self.services.clone(), id.clone(), orders);
-        let task = self.lines.spawn(line).id();
+        let task = self.lines.spawn(line);
         self.master.live().touch(&id);
-        self.jobs.insert(task, id.clone());
+        self.jobs.insert(task.id(), (id.clone(), task));
         self.orders.insert(id, order);
     }
 
@@ -200,7 +202,7 @@ where
             Ok((task, ())) => *task,
             Err(died) => died.id(),
         };
-        let Some(job) = self.jobs.remove(&task) else { return };
+        let Some((job, _)) = self.jobs.remove(&task) else { return };
         self.orders.remove(&job);
         if let Err(died) = ended {
             tracing::error!(%job, %died, "the job's task died");
@@ -213,7 +215,7 @@ where
         self.master.0.draining.store(true, Ordering::Relaxed);
         let order = match stop {
             Stop::Leave => {
-                self.lines.shutdown().await;
+                self.leave().await;
                 return true;
             }
             Stop::Cancel => Order::Cancel,
@@ -223,6 +225,16 @@ where
             let _ = orders.send(order);
         }
         false
+    }
+
+    /// Lets go of the jobs that run. Of those that are over the traces are still removed.
+    async fn leave(&mut self) {
+        let open = jobs::open(self.master.store().read()).await.ok();
+        let runs = |id: &JobId| open.as_ref().is_none_or(|open| open.iter().any(|row| row.id == id.as_str()));
+        self.jobs.values().filter(|(id, _)| runs(id)).for_each(|(_, task)| task.abort());
+        let rest = async { while self.lines.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(PATIENCE, rest).await;
+        self.lines.shutdown().await;
     }
 
     fn is_draining(&self) -> bool {

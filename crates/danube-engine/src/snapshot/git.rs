@@ -24,7 +24,7 @@ pub struct Checkout {
     pub commit: Option<String>,
     /// The branch that is checked out; none when HEAD is detached.
     pub branch: Option<String>,
-    /// The commit is not the one that this work tree has.
+    /// The commit is taken as it is, whatever this work tree and its index have.
     elsewhere: bool,
 }
 
@@ -55,7 +55,8 @@ impl Checkout {
     /// The checkout as if this branch, tag or commit were checked out.
     pub fn at(self, reference: &str) -> Result<Self, SnapshotError> {
         if reference == "HEAD" {
-            return Ok(self);
+            // Its index may hold what is in no commit, and a bare repository has none.
+            return Ok(Self { elsewhere: true, ..self });
         }
         let commit = resolve(&self.dir, reference)?;
         let commit = commit
@@ -251,7 +252,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
 }
 
 /// Git with everything off by which a repository's own configuration could start programs.
-fn base(dir: &Path) -> Command {
+pub fn base(dir: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(dir).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
     git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null());

@@ -2,7 +2,7 @@
 //! the file system can), Git's objects are shared read-only, nothing is ever written back.
 
 mod copy;
-mod git;
+pub(crate) mod git;
 
 use std::path::{Path, PathBuf};
 

@@ -123,6 +123,33 @@ fn an_older_commit_is_taken_as_if_it_were_checked_out() {
     }
 }
 
+/// What others would build: neither staged changes nor the want of an index get into it.
+#[test]
+fn the_head_of_a_bare_repository_and_of_one_with_staged_changes_is_the_commit() {
+    let place = Place::new();
+    place.write("kept", "committed");
+    let sha = place.commit();
+    place.write("kept", "staged");
+    git(&place.path("checkout"), &["add", "-A"]);
+    git(&place.path("checkout"), &["clone", "-q", "--bare", ".", "../bare.git"]);
+    for dir in ["checkout", "bare.git"] {
+        for folder in ["workspace", "source"] {
+            fs::remove_dir_all(place.path(folder)).and_then(|()| fs::create_dir(place.path(folder))).expect("emptied");
+        }
+        let (from, workspace, source) = (place.path(dir), place.path("workspace"), place.path("source"));
+        let request = Request { dir: &from, commit: Some("HEAD"), workspace: &workspace, source: &source };
+        let snapshot = take(&request, &|_, _, _| {}).expect("taken");
+        assert_eq!((snapshot.commit.as_deref(), snapshot.dirty), (Some(sha.as_str()), false), "{dir}");
+        assert_eq!(snapshot.branch.as_deref(), Some("main"), "{dir}");
+        assert_eq!(place.read("workspace/kept").as_deref(), Some("committed"), "{dir}");
+        let objects = snapshot.objects.expect("its objects are shared");
+        fs::write(workspace.join(".git/objects/info/alternates"), format!("{}\n", objects.display()))
+            .expect("borrowed");
+        assert_eq!(git(&workspace, &["status", "--porcelain"]), "", "{dir}");
+        assert_eq!(read(&from, "HEAD", Path::new("kept")).expect("read"), b"committed", "{dir}");
+    }
+}
+
 #[test]
 fn the_copy_is_a_checkout_whose_status_is_that_of_the_original() {
     let place = Place::new();

@@ -6,8 +6,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::{Json, Meant};
+use crate::answer::Json;
 use crate::context::Ctx;
+use crate::request::AsItIs;
 
 /// The server answers.
 #[derive(Serialize, ToSchema)]
@@ -37,10 +38,10 @@ pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-pub(crate) async fn ready(State(ctx): State<Ctx>) -> (StatusCode, Extension<Meant>, Json<Readiness>) {
+pub(crate) async fn ready(State(ctx): State<Ctx>) -> (StatusCode, Extension<AsItIs>, Json<Readiness>) {
     let parts: Vec<_> =
         ctx.master.health().into_iter().map(|part| PartHealth { name: part.name, ill: part.ill }).collect();
     let well = parts.iter().all(|part| part.ill.is_none());
     let (code, status) = if well { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "ill") };
-    (code, Extension(Meant), Json(Readiness { status, parts }))
+    (code, Extension(AsItIs), Json(Readiness { status, parts }))
 }

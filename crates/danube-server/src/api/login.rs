@@ -3,14 +3,31 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::answer::Json;
 use crate::auth::LINK_LIFE;
 use crate::context::Ctx;
 use crate::pages::{self, Visitor};
 use crate::problem::Problem;
 use crate::request::extract::InQuery;
 use crate::request::wrong_method;
+
+/// A link that lets one browser in, once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewLink {
+    /// Below the address by which the server was asked.
+    path: String,
+    /// So long may it be used.
+    seconds: u64,
+}
+
+/// Makes a link. It is told to whoever asked, and written nowhere.
+pub(crate) async fn issue(State(ctx): State<Ctx>) -> (StatusCode, Json<NewLink>) {
+    let path = format!("/login?token={}", ctx.auth.issue_link());
+    (StatusCode::CREATED, Json(NewLink { path, seconds: LINK_LIFE.as_secs() }))
+}
 
 /// The secret part of the link.
 #[derive(Deserialize)]

@@ -25,10 +25,12 @@ pub(crate) struct Pipelines {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Pipeline {
     pub name: String,
-    /// The checkout on the master's machine.
+    /// The repository or checkout on the master's machine.
     pub dir: String,
     /// The danubefile, relative to it.
     pub entry_point: String,
+    /// What a job builds when nothing else was asked for; none for the checkout as it stands.
+    pub branch: Option<String>,
     /// The newest job.
     pub last_job: Option<Job>,
     pub counts: Counts,
@@ -72,7 +74,8 @@ async fn dress(ctx: &Ctx, row: PipelineRow, counts: &HashMap<String, Counts>) ->
     let newest = jobs::page(ctx.store().read(), &filter, 1).await?;
     let counts = counts.get(&row.name).copied().unwrap_or_default();
     let last_job = with_queue(ctx, newest).await?.pop();
-    Ok(Pipeline { name: row.name, dir: row.dir, entry_point: row.entry_point, last_job, counts })
+    let PipelineRow { name, dir, entry_point, branch, .. } = row;
+    Ok(Pipeline { name, dir, entry_point, branch, last_job, counts })
 }
 
 /// Jobs that have not ended, by pipeline.

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 
 /// What the rows say of a job.
 #[derive(Debug)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// The job as JSON.
     pub job: String,
     /// Its hash.
@@ -46,18 +46,18 @@ pub(crate) struct Boards(Arc<Mutex<HashMap<JobId, Weak<Board>>>>);
 
 /// One of them.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(crate) struct Board {
     /// How many times reading was begun.
     begun: AtomicU64,
     /// What was read last, and which time that was.
     last: tokio::sync::Mutex<Option<(u64, Arc<Facts>)>>,
     /// What was read of logs that still grow.
-    pub pieces: Pieces,
+    pub(super) pieces: Pieces,
 }
 
 impl Boards {
     /// The board of a job. It is forgotten when nobody holds it.
-    pub(super) fn of(&self, job: &JobId) -> Arc<Board> {
+    pub(crate) fn of(&self, job: &JobId) -> Arc<Board> {
         let mut boards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(board) = boards.get(job).and_then(Weak::upgrade) {
             return board;
@@ -71,7 +71,7 @@ impl Boards {
 
 impl Board {
     /// What the rows say now. Of those who ask while somebody reads, one reads next, for all of them.
-    pub(super) async fn facts(&self, ctx: &Ctx, job: &JobId) -> Result<Arc<Facts>, Problem> {
+    pub(crate) async fn facts(&self, ctx: &Ctx, job: &JobId) -> Result<Arc<Facts>, Problem> {
         let asked = self.begun.load(Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if let Some((_, facts)) = last.as_ref().filter(|(time, _)| *time > asked) {

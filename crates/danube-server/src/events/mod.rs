@@ -10,7 +10,7 @@ mod pieces;
 mod reader;
 mod told;
 
-pub(crate) use board::Boards;
-pub(crate) use cursor::Cursor;
-pub(crate) use event::OPENING;
+pub(crate) use board::{Board, Boards, Facts};
+pub(crate) use cursor::{Cursor, Told, short_hash};
+pub(crate) use event::{HEARTBEAT, OPENING, event};
 pub(crate) use reader::Reader;

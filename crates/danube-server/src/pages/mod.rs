@@ -14,6 +14,7 @@ pub(crate) mod compare;
 pub(crate) mod home;
 pub(crate) mod job;
 mod link;
+pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod pipeline;
 pub(crate) mod problem;

@@ -10,12 +10,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
-use crate::answer::Meant;
 use crate::pages::{self, Visitor};
 use crate::problem::{Code, Problem};
 
 /// Under this name the id of a request is in every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Marks an answer that is meant as it is, although its status is that of an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsItIs;
 
 /// Runs the request, and finishes its answer.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
@@ -48,7 +51,7 @@ fn request_id() -> String {
 
 /// What a handler said, or what the framework found before there was a handler.
 fn problem_of(response: &Response) -> Option<Problem> {
-    if response.extensions().get::<Meant>().is_some() {
+    if response.extensions().get::<AsItIs>().is_some() {
         return None;
     }
     let told = response.extensions().get::<Problem>().cloned();

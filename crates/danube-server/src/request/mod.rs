@@ -8,5 +8,5 @@ pub(crate) mod form;
 mod host;
 
 pub(crate) use compress::compress;
-pub(crate) use finish::{finish, not_found, wrong_method};
+pub(crate) use finish::{AsItIs, finish, not_found, wrong_method};
 pub(crate) use host::{Hosts, check_host};

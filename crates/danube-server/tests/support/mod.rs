@@ -141,6 +141,7 @@ async fn register(store: &Store, name: &str) {
         name: name.into(),
         dir: "/src/<b>it's</b>".into(),
         entry_point: "danubefile.py".into(),
+        branch: None,
         registered_ms: 1,
     };
     store.write(|tx| Box::pin(async move { pipelines::register(tx, &row).await })).await.unwrap();

@@ -92,6 +92,36 @@ async fn takes_a_step_of_the_schema_without_end() {
     let _ = open::open(&given_dir(), crate::Durability::PowerCut, &sqlx::migrate::Migrator::with_migrations(all)).await;
 }
 
+/// Longer than SQLite itself waits.
+#[tokio::test]
+async fn a_storm_of_writers_waits_for_another_process_without_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let mut child = again("holds_the_database_for_six_seconds", dir.path()).spawn().unwrap();
+    let mut told = said(&mut child);
+    assert_eq!(told.next().as_deref(), Some("held"));
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let store = store.clone();
+        writers.spawn(async move { insert_job(&store, n).await });
+    }
+    while let Some(written) = writers.join_next().await {
+        written.unwrap().unwrap();
+    }
+    child.wait().unwrap();
+    assert_eq!(jobs::unfinished(store.read()).await.unwrap().len(), 50);
+}
+
+#[tokio::test]
+#[ignore = "run by a_storm_of_writers_waits_for_another_process_without_an_error"]
+async fn holds_the_database_for_six_seconds() {
+    let mut other = open::connect(&given_dir().join(DATABASE), Durability::PowerCut).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    println!("told: held");
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+}
+
 #[test]
 fn a_full_disk_is_told_and_writing_goes_on_when_there_is_room() {
     let inner = again("inside_a_small_disk", Path::new("/mnt"));

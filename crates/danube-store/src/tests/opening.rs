@@ -105,6 +105,32 @@ async fn a_database_of_a_newer_danube_is_refused() {
 }
 
 #[tokio::test]
+async fn a_schema_is_looked_at_and_brought_up_while_no_master_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(schema::look(dir.path()).await.unwrap(), None, "there is no database yet");
+    let known = open::known(&open::MIGRATIONS);
+    let path = dir.path().join(DATABASE);
+    std::fs::write(&path, "").unwrap();
+    let mut connection = open::connect(&path, Durability::PowerCut).await.unwrap();
+    open::MIGRATIONS.run_to(3, &mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let old = schema::Schema { found: 3, known };
+    for _ in 0..2 {
+        assert_eq!(schema::look(dir.path()).await.unwrap(), Some(old), "looking changes nothing");
+    }
+    assert_eq!(schema::migrate(dir.path()).await.unwrap(), Some(old));
+    let current = schema::look(dir.path()).await.unwrap().unwrap();
+    assert!(current.is_current(), "{current:?}");
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(store.epoch(), 1, "none of that was a start");
+    assert!(matches!(schema::look(dir.path()).await.unwrap_err(), StoreError::Locked { .. }));
+    store.close().await;
+    let newer = with_step(9_999, "CREATE TABLE future (x INTEGER) STRICT");
+    open::open(dir.path(), Durability::PowerCut, &newer).await.unwrap().close().await;
+    assert!(matches!(schema::migrate(dir.path()).await.unwrap_err(), StoreError::Newer { found: 9_999, .. }));
+}
+
+#[tokio::test]
 async fn a_step_of_the_schema_that_fails_changes_nothing() {
     let dir = used().await;
     let wrong = with_step(9_999, "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1)");
@@ -159,6 +185,12 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
             7,
             "INSERT INTO containers (job, attempt, name, role, image) VALUES ('j', 1, 'service-1', 'service', 'db');
          UPDATE steps SET kind = 'service', ready_ms = 1",
+        ),
+        (
+            8,
+            "UPDATE pipelines SET branch = 'main';
+         UPDATE attempts SET anchor_boot = 'b', anchor_up_ms = 1;
+         INSERT INTO config_commits (sha, repository, branch, changes, applied_ms) VALUES ('c0', '/c', 'main', '{}', 1)",
         ),
         (9, "UPDATE jobs SET source_ref = 'main', source_title = 'Use a newer date picker'"),
     ];

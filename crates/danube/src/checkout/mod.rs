@@ -3,13 +3,14 @@
 
 pub mod python;
 pub mod secrets;
+mod terms;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use danube_config::danubefile::{self, Danubefile};
-use danube_core::egress::{EgressMode, EgressPolicy, parse_rules};
+use danube_core::egress::EgressPolicy;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::retry::Retries;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
@@ -17,12 +18,11 @@ use danube_engine::job::Plan;
 use danube_engine::job::plan::Runner;
 use danube_engine::snapshot::{self, Snapshot};
 use danube_proto::mailbox::Context;
-use danube_sandbox::images::registry::Reference;
-use danube_sandbox::{HomeTools, JobPaths, Python, SandboxConfig};
+use danube_sandbox::{JobPaths, Python, SandboxConfig};
 
-use crate::cli::{HowArgs, Isolation, Network};
 use crate::error::CliError;
 use crate::place::Place;
+pub use terms::Terms;
 
 /// A job may take so long unless its danubefile says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -79,15 +79,15 @@ pub struct Which<'a> {
 }
 
 /// Reads and checks all that the user wrote.
-pub fn read(which: Which<'_>, params: &[(String, String)], how: &HowArgs) -> Result<Request, CliError> {
+pub fn read(which: Which<'_>, params: &[(String, String)], terms: &Terms) -> Result<Request, CliError> {
     let Which { file, commit, .. } = which;
     let dir = folder(which.dir)?;
     let danubefile = read_danubefile(&dir, file, commit)?;
     Ok(Request {
         params: resolve(&danubefile, params)?,
-        secrets: secrets::read(&how.secrets)?,
-        egress: egress(how, &danubefile)?,
-        images: images(&how.images, &dir, &danubefile)?,
+        secrets: terms.secrets()?,
+        egress: terms.egress(&danubefile)?,
+        images: terms.images(&dir, &danubefile)?,
         dir,
         entry_point: file.to_string_lossy().into_owned(),
         danubefile,
@@ -133,69 +133,6 @@ fn resolve(
     })?;
     let values = values.into_iter().map(|(name, value)| Ok((name, serde_json::to_value(value)?)));
     values.collect::<Result<_, serde_json::Error>>().map_err(CliError::infra)
-}
-
-fn egress(how: &HowArgs, danubefile: &Danubefile) -> Result<EgressPolicy, CliError> {
-    if how.isolation == Isolation::None {
-        return match how.egress {
-            None => Ok(EgressPolicy { mode: EgressMode::Host, rules: Vec::new() }),
-            Some(_) => Err(CliError::config("--egress cannot be had together with --isolation none")
-                .hint("without isolation steps use this machine's own network, which nobody records")),
-        };
-    }
-    let enforce = |rules| EgressPolicy { mode: EgressMode::Enforce, rules };
-    if how.network == Network::Host {
-        return match how.egress {
-            None => Ok(EgressPolicy { mode: EgressMode::Host, rules: Vec::new() }),
-            Some(_) => Err(CliError::config("--egress cannot be had together with --network host")),
-        };
-    }
-    // Recording keeps the danubefile's rules: they open further ports, and private addresses.
-    let record = || EgressPolicy { mode: EgressMode::Record, rules: danubefile.egress.clone().unwrap_or_default() };
-    match (how.egress.as_deref(), &danubefile.egress) {
-        (Some("record"), _) | (None, None) => Ok(record()),
-        (Some("deny"), _) => Ok(enforce(Vec::new())),
-        (None, Some(rules)) => Ok(enforce(rules.clone())),
-        (Some(file), _) => {
-            let read = std::fs::read_to_string(file);
-            let text = read.map_err(|error| {
-                CliError::config(format!("--egress {file}: {error}"))
-                    .hint("record, deny, or a file with one name per line")
-            })?;
-            parse_rules(&text)
-                .map(enforce)
-                .map_err(|error| CliError::config(format!("{file}:{}: {}", error.line, error.source)))
-        }
-    }
-}
-
-/// Where each known image comes from. A path in the danubefile is relative to it, one that was typed to where it was.
-fn images(
-    given: &[(String, String)],
-    dir: &Path,
-    danubefile: &Danubefile,
-) -> Result<BTreeMap<String, ImageSource>, CliError> {
-    let here = std::env::current_dir().map_err(CliError::infra)?;
-    let given = given.iter().map(|(name, text)| (name.clone(), ImageSource::parse(text).based_on(&here)));
-    let mut images: BTreeMap<String, ImageSource> = given.collect();
-    for known in danubefile.known_images() {
-        let name = if known.image.is_empty() { DEFAULT_IMAGE.to_owned() } else { known.image };
-        let parsed = ImageSource::parse(&name).based_on(dir);
-        images.entry(name).or_insert(parsed);
-    }
-    for service in danubefile.known_services() {
-        let parsed = ImageSource::parse(&service.image).based_on(dir);
-        images.entry(service.image).or_insert(parsed);
-    }
-    for (name, source) in &images {
-        if let ImageSource::Reference(text) = source {
-            text.parse::<Reference>().map_err(|error| {
-                CliError::config(format!("the image `{name}`: {error}"))
-                    .hint(format!("or say where it is on this machine: --image {name}=tar:FILE, oci:DIR or host"))
-            })?;
-        }
-    }
-    Ok(images)
 }
 
 impl Request {
@@ -311,7 +248,7 @@ fn text(path: &Path) -> String {
 }
 
 /// The embedded runtime's set-up, with its groups below `dir`.
-pub fn sandbox(how: &HowArgs, place: &Place, dir: PathBuf, python: Python) -> Result<SandboxConfig, CliError> {
+pub fn sandbox(terms: &Terms, place: &Place, dir: PathBuf, python: Python) -> Result<SandboxConfig, CliError> {
     let assets = crate::assets::unpack(&place.assets())?;
     crate::assets::precompile(&assets.sdk, &python);
     let this = std::env::current_exe().map_err(CliError::infra)?;
@@ -319,13 +256,7 @@ pub fn sandbox(how: &HowArgs, place: &Place, dir: PathBuf, python: Python) -> Re
     config.image_dir = place.images();
     config.sdk = Some(assets.sdk);
     config.python = Some(python);
-    config.isolation = match how.isolation {
-        Isolation::Namespaces => danube_sandbox::Isolation::Namespaces,
-        Isolation::None => danube_sandbox::Isolation::None,
-    };
-    if !how.no_home_tools {
-        config.tools = HomeTools::find();
-    }
+    terms.settle(&mut config);
     Ok(config)
 }
 

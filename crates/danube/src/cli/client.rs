@@ -29,6 +29,8 @@ pub enum Client {
     Tests(TestsArgs),
     /// List what a job uploaded, or download it.
     Artifacts(ArtifactsArgs),
+    /// Print a link that lets one browser in, once, within 10 minutes.
+    Login(LoginArgs),
     /// Print what makes a shell complete commands.
     Completions(CompletionsArgs),
 }
@@ -36,13 +38,13 @@ pub enum Client {
 /// Which server, and how its answers are shown.
 #[derive(Args, Debug)]
 pub struct Server {
-    /// The server. Without it the `danube dev` that runs on this machine is found.
+    /// The server. Without it the `danube dev` or `danube serve` that runs on this machine is found.
     #[arg(long, env = "DANUBE_URL", value_name = "URL", hide_env_values = true)]
     pub url: Option<String>,
     /// The file with the token for it. Without it DANUBE_TOKEN has the token itself.
     #[arg(long, value_name = "@FILE")]
     pub token: Option<String>,
-    /// Where a running `danube dev` is looked for.
+    /// Where a running one is looked for; without it in the usual place, then in that of danube.toml.
     #[arg(long, env = "DANUBE_DATA_DIR", value_name = "DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
     /// Print JSON as the server gives it (docs/cli.md).
@@ -164,6 +166,14 @@ pub struct TriggerArgs {
     /// Whether to stay.
     #[command(flatten)]
     pub stay: Stay,
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Arguments of `danube login`.
+#[derive(Args, Debug)]
+pub struct LoginArgs {
     /// Which server.
     #[command(flatten)]
     pub server: Server,

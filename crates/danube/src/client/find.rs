@@ -10,12 +10,14 @@ use ureq::http::Uri;
 
 use crate::cli::client::Server;
 use crate::error::CliError;
-use crate::local::instance;
+use crate::local::instance::{self, Kind};
 use crate::place::Place;
+use crate::settings;
 
 /// A longer token is none.
 const LONGEST: u64 = 64 * 1024;
-/// What to do when there is no server.
+/// What is said when there is no server, and what to do.
+const NONE: &str = "no Danube is running here";
 const START: &str = "start one with `danube dev`, or name another: --url URL";
 
 /// A server, and what lets us in.
@@ -36,32 +38,48 @@ impl Instance {
     pub fn find(server: &Server) -> Result<Self, CliError> {
         match &server.url {
             Some(url) => Self::named(url, server.token.as_deref()),
-            None => Self::running(&instance::path(Place::find(server.data_dir.as_deref())?.dir())),
+            None => Self::here(server.data_dir.as_deref()),
         }
+    }
+
+    /// One that runs on this machine: in the data directory that was named, else in one's own, else in the server's.
+    fn here(named: Option<&Path>) -> Result<Self, CliError> {
+        if let Some(found) = Self::in_place(Place::find(named)?.dir())? {
+            return Ok(found);
+        }
+        let server = if named.is_none() { settings::of_this_machine()? } else { None };
+        let found = server.map_or(Ok(None), |config| Self::in_place(&config.data_dir))?;
+        found.ok_or_else(|| CliError::config(NONE).hint(START))
+    }
+
+    /// The one that runs on a data directory.
+    fn in_place(dir: &Path) -> Result<Option<Self>, CliError> {
+        Kind::ALL.into_iter().find_map(|kind| Self::running(kind, dir).transpose()).transpose()
     }
 
     fn named(url: &str, token: Option<&str>) -> Result<Self, CliError> {
         Ok(Self { url: checked(url)?, token: read_token(token)? })
     }
 
-    fn running(file: &Path) -> Result<Self, CliError> {
-        let none = || CliError::config("no danube dev is running here").hint(START);
+    fn running(kind: Kind, dir: &Path) -> Result<Option<Self>, CliError> {
+        let file = &kind.path(dir);
         let mut opened = match File::open(file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(none()),
-            opened => opened.map_err(|error| CliError::config(format!("{}: {error}", file.display())))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| unreadable(file, &error))?,
         };
         only_ours(file, &opened)?;
         let mut text = String::new();
         let read = opened.by_ref().take(LONGEST).read_to_string(&mut text);
-        let dev = read.ok().and_then(|_| serde_json::from_str::<instance::Instance>(&text).ok());
-        let Some(dev) = dev else {
-            let error = CliError::config(format!("{} is not what `danube dev` writes", file.display()));
-            return Err(error.hint("stop danube dev, remove the file, and start it again"));
+        let found = read.ok().and_then(|_| serde_json::from_str::<instance::Instance>(&text).ok());
+        let Some(found) = found else {
+            let command = kind.command();
+            let error = CliError::config(format!("{} is not what `{command}` writes", file.display()));
+            return Err(error.hint(format!("stop {command}, remove the file, and start it again")));
         };
-        if !lives(dev.pid) {
-            return Err(none());
+        if !lives(found.pid) {
+            return Ok(None);
         }
-        Ok(Self { url: checked(&dev.url)?, token: dev.token })
+        Ok(Some(Self { url: checked(&found.url)?, token: found.token }))
     }
 
     /// The header that lets us in.
@@ -75,16 +93,21 @@ impl Instance {
     }
 }
 
-/// Whoever can read the file can do all that we can; whoever could write it would get our calls.
+fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+    let error = CliError::config(format!("{}: {error}", path.display()));
+    error.hint("a server is asked by its own user: sudo -u danube danube …, or with --url and a token of your own")
+}
+
+/// Whoever can read the file can do all that we can; whoever could write it would get our calls. Root may ask everybody's.
 fn only_ours(path: &Path, file: &File) -> Result<(), CliError> {
-    let meta = file.metadata().map_err(|error| CliError::config(format!("{}: {error}", path.display())))?;
-    if meta.uid() != geteuid().as_raw() {
+    let meta = file.metadata().map_err(|error| unreadable(path, &error))?;
+    if meta.uid() != geteuid().as_raw() && !geteuid().is_root() {
         let error = CliError::config(format!("{} belongs to another user", path.display()));
         return Err(error.hint("name your own data directory with --data-dir"));
     }
     if meta.mode() & 0o077 != 0 {
         let error = CliError::config(format!("others can read the token in {}", path.display()));
-        return Err(error.hint("stop danube dev, remove the file, and start it again: it makes a new token"));
+        return Err(error.hint("stop that Danube, remove the file, and start it again: it makes a new token"));
     }
     Ok(())
 }
@@ -144,12 +167,16 @@ mod tests {
 
     use super::*;
 
-    fn dev(mode: u32, text: &str) -> Result<Instance, String> {
+    fn at(kind: Kind, mode: u32, text: &str) -> Result<Instance, String> {
         let dir = tempfile::tempdir().unwrap();
-        let file = instance::path(dir.path());
+        let file = kind.path(dir.path());
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        Instance::running(&file).map_err(|error| error.message().replace(dir.path().to_str().unwrap(), "DIR"))
+        Instance::here(Some(dir.path())).map_err(|error| error.message().replace(dir.path().to_str().unwrap(), "DIR"))
+    }
+
+    fn dev(mode: u32, text: &str) -> Result<Instance, String> {
+        at(Kind::Dev, mode, text)
     }
 
     fn text(pid: u32) -> String {
@@ -166,10 +193,26 @@ mod tests {
     }
 
     #[test]
+    fn a_running_serve_is_found_beside_what_is_left_of_a_dev() {
+        let (dir, me) = (tempfile::tempdir().unwrap(), text(std::process::id()));
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        for (kind, text) in [(Kind::Dev, text(gone.id()).replace("8080", "1")), (Kind::Serve, me)] {
+            let file = kind.path(dir.path());
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        assert_eq!(
+            Instance::here(Some(dir.path())).map(|found| found.url).ok().as_deref(),
+            Some("http://127.0.0.1:8080")
+        );
+    }
+
+    #[test]
     fn what_is_left_of_another_is_not_believed() {
         let mut gone = std::process::Command::new("true").spawn().unwrap();
         gone.wait().unwrap();
-        assert_eq!(dev(0o600, &text(gone.id())).err().as_deref(), Some("no danube dev is running here"));
+        assert_eq!(dev(0o600, &text(gone.id())).err().as_deref(), Some(NONE));
         let me = text(std::process::id());
         for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
             assert_eq!(dev(mode, &me).err().as_deref(), Some("others can read the token in DIR/dev.json"), "{mode:o}");
@@ -181,7 +224,7 @@ mod tests {
                 "{broken}"
             );
         }
-        assert_eq!(dev(0o600, &text(0)).err().as_deref(), Some("no danube dev is running here"));
+        assert_eq!(dev(0o600, &text(0)).err().as_deref(), Some(NONE));
         let elsewhere = me.replace("127.0.0.1", "ci.example");
         assert!(dev(0o600, &elsewhere).is_err(), "in clear");
     }

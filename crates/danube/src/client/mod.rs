@@ -10,6 +10,7 @@ mod find;
 mod follow;
 mod http;
 mod lists;
+mod login;
 mod logs;
 mod one_job;
 mod reference;
@@ -40,6 +41,7 @@ pub fn main(command: &Client) -> Result<ExitCode, CliError> {
         Client::Rerun(arguments) => change::rerun(arguments),
         Client::Tests(arguments) => test_reports::main(arguments),
         Client::Artifacts(arguments) => artifacts::main(arguments),
+        Client::Login(arguments) => login::main(arguments),
         Client::Completions(arguments) => completions(arguments),
     }
 }

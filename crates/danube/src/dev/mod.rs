@@ -3,6 +3,7 @@
 
 mod example;
 mod keys;
+mod port;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,20 +11,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use danube_core::job::ExitClass;
-use danube_core::queue::Limits;
 use danube_engine::master::{Stop, Submission};
-use danube_sandbox::find_python;
 use danube_store::pipelines::PipelineRow;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::checkout::{self, Which};
+use crate::checkout::{self, Terms, Which};
 use crate::cli::DevArgs;
 use crate::client;
 use crate::error::CliError;
-use crate::local::instance::{self, Announced};
-use crate::local::{self, Local, Settings, port};
+use crate::local::instance::{self, Announced, Kind};
+use crate::local::stops::Stops;
+use crate::local::{self, Local, Settings, needs};
 use crate::place::Place;
 use keys::{Key, Keys};
 
@@ -41,48 +40,30 @@ pub fn main(arguments: DevArgs) -> Result<ExitCode, CliError> {
 
 async fn dev(arguments: &DevArgs) -> Result<(), CliError> {
     let place = Place::find(arguments.how.data_dir.as_deref())?;
-    refuse_a_second(&place)?;
-    let python = find_python(&std::env::var("PATH").unwrap_or_default()).map_err(CliError::infra)?;
+    instance::refuse_a_second(&place)?;
+    let python = needs::python()?;
     say(&format!("python {} is {}", python.version, python.path.display()));
-    say(&git_version()?);
+    say(&needs::git_version()?);
     let dir = checkout_or_example(arguments, &place)?;
     let pipeline = pipeline(arguments, &dir)?;
     let settings = Settings {
         dir: place.master(),
-        how: arguments.how.clone(),
+        terms: Terms::own(&arguments.how),
         python,
-        limits: limits(arguments.jobs),
+        limits: needs::limits(arguments.jobs, None),
         listener: port::listen(arguments.port).await?,
         hosts: Vec::new(),
+        api_token: None,
         place: place.clone(),
     };
     let mut local = local::start(settings).await?;
     local.register(pipeline.clone()).await?;
-    let _announced = Announced::write(place.dir(), &local.url, &local.token)?;
+    let _announced = Announced::write(Kind::Dev, place.dir(), &local.url, &local.token)?;
     say(&format!("{} is the pipeline `{}`", dir.display(), pipeline.name));
     welcome(arguments, &local);
     let outcome = session(arguments, &mut local, &pipeline.name).await;
     local.close().await;
     outcome
-}
-
-/// Who starts it twice wants to know where the first one is.
-fn refuse_a_second(place: &Place) -> Result<(), CliError> {
-    if !danube_store::is_locked(&place.master()) {
-        return Ok(());
-    }
-    let running = std::fs::read(instance::path(place.dir())).ok();
-    let url = running.and_then(|text| serde_json::from_slice::<instance::Instance>(&text).ok());
-    let at = url.map_or_else(String::new, |running| format!(" at {} (process {})", running.url, running.pid));
-    Err(CliError::config(format!("danube dev runs already{at}"))
-        .hint("use that one, stop it with Ctrl-C, or give this one a place of its own with --data-dir"))
-}
-
-fn git_version() -> Result<String, CliError> {
-    let asked = std::process::Command::new("git").arg("version").output();
-    let missing = |error| CliError::config(format!("git: {error}")).hint("install it: Debian: apt install git");
-    let output = asked.map_err(missing)?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The folder that was named, the one here, or the bundled example where there is nothing to run.
@@ -99,19 +80,14 @@ fn checkout_or_example(arguments: &DevArgs, place: &Place) -> Result<PathBuf, Cl
 
 fn pipeline(arguments: &DevArgs, dir: &Path) -> Result<PipelineRow, CliError> {
     let which = Which { dir, file: &arguments.file, commit: None };
-    let request = checkout::read(which, &arguments.params, &arguments.how)?;
+    let request = checkout::read(which, &arguments.params, &Terms::own(&arguments.how))?;
     Ok(PipelineRow {
         name: request.danubefile.name,
         dir: dir.to_string_lossy().into_owned(),
         entry_point: request.entry_point,
+        branch: None,
         registered_ms: crate::run::now_ms(),
     })
-}
-
-fn limits(jobs: Option<usize>) -> Limits {
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let overall = jobs.unwrap_or_else(|| cores.max(2));
-    Limits { overall, per_pipeline: overall }
 }
 
 fn welcome(arguments: &DevArgs, local: &Local) {
@@ -185,26 +161,6 @@ fn seen_to_its_end(keys: &Keys, seen: Result<Result<(), CliError>, tokio::task::
         Err(died) => say(&format!("error: {died}")),
         Ok(Ok(())) if keys.are_read() => say("\nr run again · l link to log in · q stop"),
         Ok(Ok(())) => {}
-    }
-}
-
-/// Ctrl-C and what else asks a program to stop.
-struct Stops([tokio::signal::unix::Signal; 3]);
-
-impl Stops {
-    fn listen() -> io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Self([interrupt?, terminate?, hangup?]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
     }
 }
 

@@ -8,6 +8,37 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
+use crate::place::Place;
+
+/// Which command a master was started by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `danube dev`.
+    Dev,
+    /// `danube serve`.
+    Serve,
+}
+
+impl Kind {
+    /// All of them. One data directory has one master at a time.
+    pub const ALL: [Self; 2] = [Self::Dev, Self::Serve];
+
+    /// As it is typed.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Dev => "danube dev",
+            Self::Serve => "danube serve",
+        }
+    }
+
+    /// Where its file stands in the data directory.
+    pub fn path(self, dir: &Path) -> PathBuf {
+        dir.join(match self {
+            Self::Dev => "dev.json",
+            Self::Serve => "serve.json",
+        })
+    }
+}
 
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,8 +56,8 @@ pub struct Announced(PathBuf);
 
 impl Announced {
     /// Writes it.
-    pub fn write(dir: &Path, url: &str, token: &str) -> Result<Self, CliError> {
-        let path = path(dir);
+    pub fn write(kind: Kind, dir: &Path, url: &str, token: &str) -> Result<Self, CliError> {
+        let path = kind.path(dir);
         let instance = Instance { url: url.to_owned(), token: token.to_owned(), pid: std::process::id() };
         write(&path, &instance)
             .map_err(|error| CliError::infra(format!("cannot write {}: {error}", path.display())))?;
@@ -41,9 +72,19 @@ impl Drop for Announced {
     }
 }
 
-/// Where it stands in the data directory.
-pub fn path(dir: &Path) -> PathBuf {
-    dir.join("dev.json")
+/// Who starts a second one wants to know where the first one is.
+pub fn refuse_a_second(place: &Place) -> Result<(), CliError> {
+    if !danube_store::is_locked(&place.master()) {
+        return Ok(());
+    }
+    let files = Kind::ALL.map(|kind| (kind, std::fs::read(kind.path(place.dir())).ok()));
+    let running = files.into_iter().find_map(|(kind, text)| {
+        let instance = serde_json::from_slice::<Instance>(&text?).ok()?;
+        Some(format!("`{}` runs already at {} (process {})", kind.command(), instance.url, instance.pid))
+    });
+    let running = running.unwrap_or_else(|| "another Danube is using it".to_owned());
+    Err(CliError::config(format!("{}: {running}", place.dir().display()))
+        .hint("use that one, stop it, or give this one a data directory of its own"))
 }
 
 fn write(path: &Path, instance: &Instance) -> std::io::Result<()> {

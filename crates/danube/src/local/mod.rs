@@ -2,11 +2,12 @@
 //! they give it, not in what it is.
 
 pub mod instance;
-pub mod port;
+pub mod needs;
+pub mod stops;
 mod workshop;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use danube_core::queue::Limits;
 use danube_engine::artifacts::ArtifactDir;
@@ -22,8 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::checkout;
-use crate::cli::HowArgs;
+use crate::checkout::{self, Terms};
 use crate::error::CliError;
 use crate::place::Place;
 use workshop::Checkouts;
@@ -34,14 +34,16 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Where Danube's own files and images are.
     pub place: Place,
-    /// How jobs run.
-    pub how: HowArgs,
+    /// On what terms jobs run.
+    pub terms: Terms,
     /// What runs danubefiles.
     pub python: Python,
     /// How many jobs run at once.
     pub limits: Limits,
     /// Where it is spoken to.
     pub listener: TcpListener,
+    /// A token for programs that holds over restarts, beside the one of this process.
+    pub api_token: Option<String>,
     /// Names besides the loopback's by which it may be asked for, as in the header `Host`.
     pub hosts: Vec<String>,
 }
@@ -58,6 +60,7 @@ pub struct Local {
     pub token: String,
     stop: mpsc::UnboundedSender<Stop>,
     shutdown: CancellationToken,
+    workshop: Arc<Checkouts>,
     jobs: JoinHandle<Result<(), danube_engine::EngineError>>,
     server: JoinHandle<Result<(), danube_server::ServerError>>,
 }
@@ -65,14 +68,15 @@ pub struct Local {
 /// Starts a master. It takes up at once what an earlier one left.
 pub async fn start(settings: Settings) -> Result<Local, CliError> {
     let store = Store::open(&settings.dir).await.map_err(CliError::infra)?;
-    let config = checkout::sandbox(&settings.how, &settings.place, settings.dir.clone(), settings.python.clone())?;
+    let config = checkout::sandbox(&settings.terms, &settings.place, settings.dir.clone(), settings.python.clone())?;
     let sandbox = Arc::new(Sandbox::new(config));
-    let workshop = Checkouts {
-        how: settings.how,
+    let workshop = Arc::new(Checkouts {
+        terms: settings.terms,
         python: settings.python,
         sandbox: sandbox.clone(),
         jobs: settings.dir.join("jobs"),
-    };
+        writing: RwLock::default(),
+    });
     let services = Services {
         runtime: sandbox,
         store: store.clone(),
@@ -80,12 +84,13 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
         artifacts: ArtifactDir::new(settings.dir.join(ARTIFACTS)),
     };
     let (stop, stops) = mpsc::unbounded_channel();
-    let (master, running) = master::start(services, Arc::new(workshop), settings.limits, stops);
+    let (master, running) = master::start(services, workshop.clone(), settings.limits, stops);
     let jobs = tokio::spawn(running);
     let (token, shutdown) = (new_secret(), CancellationToken::new());
     let actor = std::env::var("USER").unwrap_or_else(|_| "owner".to_owned());
-    let api = ApiToken { sha256: secret_hash(&token), actor, permission: Permission::Admin };
-    let auth = Auth::new(store, [api]);
+    let admin = |token: &str, actor| ApiToken { sha256: secret_hash(token), actor, permission: Permission::Admin };
+    let lasting = settings.api_token.map(|lasting| admin(&lasting, "api-token".to_owned()));
+    let auth = Auth::new(store, [admin(&token, actor)].into_iter().chain(lasting));
     let address = settings.listener.local_addr().map_err(CliError::infra)?;
     let router = danube_server::router(Server {
         master: master.clone(),
@@ -95,7 +100,7 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
         shutdown: shutdown.clone(),
     });
     let server = tokio::spawn(danube_server::serve(settings.listener, router, shutdown.clone()));
-    Ok(Local { master, auth, url: format!("http://{address}"), token, stop, shutdown, jobs, server })
+    Ok(Local { master, auth, url: format!("http://{address}"), token, stop, shutdown, workshop, jobs, server })
 }
 
 impl Local {
@@ -118,7 +123,9 @@ impl Local {
 
     /// Waits until the jobs' part has ended, which it does when it is told to stop; or until a part of it fails.
     pub async fn ended(&mut self) -> Result<(), CliError> {
+        let store = self.master.store().clone();
         tokio::select! {
+            failed = store.broken() => Err(CliError::infra(failed)),
             jobs = &mut self.jobs => jobs.map_err(CliError::infra)?.map_err(CliError::infra),
             server = &mut self.server => {
                 server.map_err(CliError::infra)?.map_err(CliError::infra)?;
@@ -132,6 +139,9 @@ impl Local {
         self.shutdown.cancel();
         // Its end was asked for, so how it ended is nobody's concern.
         let _ = self.server.await;
+        // Another master may have the data directory next: nothing of this one may still be writing there.
+        let workshop = self.workshop;
+        let _ = tokio::task::spawn_blocking(move || workshop.rest()).await;
         self.master.store().close().await;
     }
 }

@@ -1,10 +1,10 @@
-//! Jobs of checkouts on this machine: their files are copied when their turn comes, so that a changed file is in the
-//! next job and in no running one.
+//! Jobs of repositories and checkouts on this machine: their files are copied when their turn comes, so that a changed
+//! file is in the next job and in no running one.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use danube_config::danubefile::{Param, ParamType};
@@ -18,8 +18,7 @@ use danube_sandbox::{Python, Sandbox};
 use danube_store::jobs::{JobRow, Source};
 use danube_store::pipelines::PipelineRow;
 
-use crate::checkout::{self, Cause, Places, Request, Which, secrets};
-use crate::cli::HowArgs;
+use crate::checkout::{self, Cause, Places, Request, Terms, Which};
 use crate::error::CliError;
 use crate::place;
 
@@ -31,24 +30,40 @@ const BRANCH: &str = "{branch}";
 
 /// Makes the plans.
 pub struct Checkouts {
-    /// How jobs run on this machine.
-    pub how: HowArgs,
+    /// On what terms jobs run.
+    pub terms: Terms,
     /// What runs danubefiles.
     pub python: Python,
     /// The runtime, asked for paths only.
     pub sandbox: Arc<Sandbox>,
     /// The folder of all jobs' files.
     pub jobs: PathBuf,
+    /// Held by whoever writes below that folder.
+    pub writing: RwLock<()>,
+}
+
+/// What is taken: what was asked for, else the pipeline's own branch, else the files as they stand.
+fn commit<'a>(pipeline: &'a PipelineRow, given: &'a Given) -> Option<&'a str> {
+    given.reference.as_deref().or(pipeline.branch.as_deref())
 }
 
 impl Checkouts {
+    /// Waits until nobody writes below the folder of jobs. To be called when no more jobs are prepared.
+    pub fn rest(&self) {
+        drop(self.writing.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn read(&self, pipeline: &PipelineRow, given: &Given) -> Result<Request, CliError> {
         let which = Which {
             dir: Path::new(&pipeline.dir),
             file: Path::new(&pipeline.entry_point),
-            commit: given.reference.as_deref(),
+            commit: commit(pipeline, given),
         };
-        let request = checkout::read(which, &given.params, &self.how)?;
+        let mut request = checkout::read(which, &given.params, &self.terms)?;
+        if matches!(self.terms, Terms::Strangers) {
+            // What a pipeline is called is said in the configuration repository, not by whoever writes the danubefile.
+            request.danubefile.name.clone_from(&pipeline.name);
+        }
         if request.danubefile.name == pipeline.name {
             return Ok(request);
         }
@@ -63,13 +78,14 @@ impl Checkouts {
         given: &Given,
         attempt: &AttemptId,
     ) -> Result<Prepared, CliError> {
+        let _writing = self.writing.read().unwrap_or_else(PoisonError::into_inner);
         let request = self.read(pipeline, given)?;
         let places = self.places(attempt);
-        self.discard(attempt);
+        self.remove(attempt);
         [&places.workspace, &places.source].into_iter().try_for_each(|folder| place::create_private(folder))?;
         let wanted = snapshot::Request {
             dir: &request.dir,
-            commit: given.reference.as_deref(),
+            commit: commit(pipeline, given),
             workspace: &places.workspace,
             source: &places.source,
         };
@@ -107,6 +123,16 @@ impl Checkouts {
 
     fn folder(&self, attempt: &AttemptId) -> PathBuf {
         self.jobs.join(attempt.job.as_str()).join(attempt.number.to_string())
+    }
+
+    fn remove(&self, attempt: &AttemptId) {
+        let folder = self.folder(attempt);
+        let removed = fs::remove_dir_all(&folder);
+        // The job's own folder goes when no other attempt is in it.
+        let removed = removed.and_then(|()| folder.parent().map_or(Ok(()), fs::remove_dir));
+        if let Err(error) = removed {
+            tracing::debug!(folder = %folder.display(), %error, "not removed");
+        }
     }
 }
 
@@ -161,7 +187,7 @@ impl Workshop for Checkouts {
     }
 
     fn secrets(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Refused> {
-        let secrets = secrets::read(&self.how.secrets).map_err(|error| error.refused())?;
+        let secrets = self.terms.secrets().map_err(|error| error.refused())?;
         match plan.secrets.iter().find(|name| !secrets.contains_key(*name)) {
             None => Ok(secrets),
             Some(missing) => Err(Refused {
@@ -174,12 +200,7 @@ impl Workshop for Checkouts {
     }
 
     fn discard(&self, attempt: &AttemptId) {
-        let folder = self.folder(attempt);
-        let removed = fs::remove_dir_all(&folder);
-        // The job's own folder goes when no other attempt is in it.
-        let removed = removed.and_then(|()| folder.parent().map_or(Ok(()), fs::remove_dir));
-        if let Err(error) = removed {
-            tracing::debug!(folder = %folder.display(), %error, "not removed");
-        }
+        let _writing = self.writing.read().unwrap_or_else(PoisonError::into_inner);
+        self.remove(attempt);
     }
 }

@@ -24,7 +24,7 @@ use danube_sandbox::{Python, Sandbox, SandboxConfig};
 use danube_store::jobs::{self, NewJob, Source};
 use danube_store::{ARTIFACTS, Durability, LOGS, Store};
 
-use crate::checkout::{self, Cause, Request, Which, python};
+use crate::checkout::{self, Cause, Request, Terms, Which, python};
 use crate::cli::{Color, Isolation, RunArgs};
 use crate::error::CliError;
 use crate::place::{Place, RunDir};
@@ -70,7 +70,7 @@ async fn run(arguments: &RunArgs) -> Result<ExitClass, CliError> {
 
 async fn fresh(arguments: &RunArgs, place: &Place) -> Result<Ready, CliError> {
     let which = Which { dir: &arguments.dir, file: &arguments.file, commit: arguments.clean.then_some("HEAD") };
-    let request = checkout::read(which, &arguments.params, &arguments.how)?;
+    let request = checkout::read(which, &arguments.params, &Terms::own(&arguments.how))?;
     abandoned::remove(place).await;
     resume::mention_interrupted(place);
     let run = place.new_run(checkout::new_job()?)?;
@@ -106,7 +106,7 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
 
 /// The embedded runtime's set-up.
 fn config(arguments: &RunArgs, place: &Place, run: &RunDir, python: Python) -> Result<SandboxConfig, CliError> {
-    let mut config = checkout::sandbox(&arguments.how, place, run.dir.clone(), python)?;
+    let mut config = checkout::sandbox(&Terms::own(&arguments.how), place, run.dir.clone(), python)?;
     config.keep = arguments.keep.then(|| run.workspace());
     Ok(config)
 }

@@ -1,10 +1,12 @@
-//! A `danube dev` of the real binary, spoken to over HTTP.
+//! A `danube dev` or `danube serve` of the real binary, spoken to over HTTP.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Project, Ran, binary};
@@ -36,13 +38,17 @@ impl Dev {
     }
 
     /// Waits until it can be spoken to.
-    pub fn of(project: &Project, mut command: Command) -> Self {
-        let file = project.data().join("dev.json");
+    pub fn of(project: &Project, command: Command) -> Self {
+        Self::announced(&project.data().join("dev.json"), command)
+    }
+
+    /// The same, of one that announces itself in this file.
+    pub fn announced(file: &Path, mut command: Command) -> Self {
         // One that was killed has left its own.
-        let _ = std::fs::remove_file(&file);
+        let _ = std::fs::remove_file(file);
         let mut child = command.spawn().expect("danube starts");
         let found = wait(|| {
-            let text = std::fs::read(&file).ok()?;
+            let text = std::fs::read(file).ok()?;
             serde_json::from_slice::<Value>(&text).ok()
         });
         let Some(found) = found else {
@@ -72,11 +78,16 @@ impl Dev {
 
     /// One request; the status and the answer.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
-        let (port, token, length) = (self.port, &self.token, body.len());
+        self.ask_with(&self.token, method, &format!("/api/v1{path}"), body)
+    }
+
+    /// One request with this token, below no path.
+    pub fn ask_with(&self, token: &str, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
+        let (port, length) = (self.port, body.len());
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         write!(
             stream,
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\
              Connection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )?;
         let mut answer = Vec::new();
@@ -147,10 +158,33 @@ impl Dev {
 
     /// Ctrl-C, and its end.
     pub fn stop(self) -> Ran {
+        self.stop_by(Signal::INT)
+    }
+
+    /// A signal, and its end.
+    pub fn stop_by(self, signal: Signal) -> Ran {
         let child = self.child.as_ref().expect("it is waited for once");
         let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+        rustix::process::kill_process(pid, signal).expect("it runs");
         self.wait()
+    }
+
+    /// Whether every part is well, and the parts.
+    pub fn ready(&self) -> (bool, Value) {
+        let (status, answer) = self.ask_with("", "GET", "/health/ready", "").expect("an answer");
+        assert!(answer["parts"].is_array(), "{status}: {answer}");
+        (status == 200, answer["parts"].clone())
+    }
+
+    /// Waits until the parts look as wanted.
+    pub fn until_ready(&self, wanted: impl Fn(bool, &Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = wait(|| {
+            let (well, parts) = self.ready();
+            last = parts;
+            wanted(well, &last).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("it never came to that: {last}"))
     }
 }
 
@@ -165,7 +199,7 @@ impl Drop for Dev {
 }
 
 /// Looks again and again.
-fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let since = Instant::now();
     while since.elapsed() < HUNG {
         if let Some(found) = look() {

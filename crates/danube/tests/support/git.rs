@@ -1,13 +1,19 @@
 //! Git in a project, as somebody with a name, whatever this machine's settings are.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::Project;
 
 /// Runs git in the project; gives what it printed.
 pub fn git(project: &Project, arguments: &[&str]) -> String {
+    git_in(&project.dir(), arguments)
+}
+
+/// Runs git in a folder; gives what it printed.
+pub fn git_in(dir: &Path, arguments: &[&str]) -> String {
     let mut git = Command::new("git");
-    git.arg("-C").arg(project.dir()).args(arguments);
+    git.arg("-C").arg(dir).args(arguments);
     git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     for role in ["AUTHOR", "COMMITTER"] {
         git.env(format!("GIT_{role}_NAME"), "Ada").env(format!("GIT_{role}_EMAIL"), "ada@example.com");

@@ -7,8 +7,10 @@ pub mod dev;
 pub mod events;
 pub mod git;
 pub mod image;
+pub mod preload;
 pub mod processes;
 pub mod pty;
+pub mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};

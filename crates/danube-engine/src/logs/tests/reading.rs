@@ -37,7 +37,7 @@ async fn a_line_of_ten_megabytes_is_read_in_blocks() {
     log.seal().await.unwrap();
     let reader = || house.logs.reader(&key(1)).unwrap();
     let lines = reader().lines(0, 2).unwrap();
-    assert_eq!((lines[0].text.len(), lines[0].cut), (reader::LINE_BYTES, true));
+    assert_eq!((lines[0].text.len(), lines[0].cut), (LINE_BYTES, true));
     assert_eq!((lines[1].text.as_slice(), lines[1].cut), (&b"short"[..], false));
     assert_eq!(reader().last_lines(1).unwrap()[0].number, 1);
     let mut text = TextLog::new(&house.logs, [TextStep { key: key(1), name: "x".into() }]);
