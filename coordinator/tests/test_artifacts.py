@@ -54,6 +54,10 @@ class UploadTest(unittest.TestCase):
         with self.assertRaisesRegex(ArtifactNotFound, r"'\*\.zip'"):
             self.upload("a.whl", "*.zip")
 
+    def test_more_files_than_a_job_keeps(self) -> None:
+        with mock.patch.object(artifacts, "_MOST", 3), self.assertRaisesRegex(UsageError, "4 files match, and a job keeps at most 3"):
+            self.upload("*.whl", "docs")
+
     def test_wrong_arguments(self) -> None:
         wrong: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
             ((), {}, ValueError, "nothing to upload"),
@@ -72,3 +76,36 @@ class UploadTest(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class DownloadTest(unittest.TestCase):
+    def download(self, *arguments: Any, answer: Answer | None = None) -> list[Params]:
+        asked: list[Params] = []
+
+        def serve(method: str, params: Params) -> Answer:
+            assert method == "artifacts.download", method
+            asked.append({"name": params["name"], "path": params["path"]})
+            return answer or {"ok": {"name": params["name"], "size": 3, "sha256": "ab" * 32}}
+
+        with Master(serve) as master, mock.patch.dict(os.environ, master.environment):
+            artifact = artifacts.download(*arguments)
+        self.assertEqual((artifact.name, artifact.size), (arguments[0], 3))
+        return asked
+
+    def test_a_path_is_the_name_unless_given(self) -> None:
+        self.assertEqual(self.download("dist/a.whl"), [{"name": "dist/a.whl", "path": "dist/a.whl"}])
+        self.assertEqual(self.download("dist/a.whl", "./b//c.whl"), [{"name": "dist/a.whl", "path": "b/c.whl"}])
+
+    def test_what_is_missing(self) -> None:
+        missing: Answer = {"error": {"code": "artifact_not_found", "message": "the job keeps no artifact `x`"}}
+        with self.assertRaisesRegex(ArtifactNotFound, "keeps no artifact `x`"):
+            self.download("x", answer=missing)
+
+    def test_wrong_arguments(self) -> None:
+        for path in ("/etc/passwd", "../x", "a/../../x", "", ".", "..", "a/"):
+            with self.subTest(path), self.assertRaisesRegex(ValueError, "is no file below the workspace"):
+                self.download("x", path)
+        with self.assertRaisesRegex(TypeError, "name must be a str"):
+            self.download(7)
+        with self.assertRaisesRegex(TypeError, "a path must be a str"):
+            self.download("x", 7)

@@ -237,6 +237,20 @@ class OutcomeTest(TestingTest):
         self.assertRegex(str(job.exception), "exists already")
         self.assertIsInstance(self.body("artifacts.upload('dist/*.whl')").exception, danube.ArtifactNotFound)
 
+    def test_what_is_kept_can_be_had_again(self) -> None:
+        body = """
+            artifacts.upload('a.txt')
+            (ctx.workspace / 'a.txt').unlink()
+            print(artifacts.download('a.txt', 'sub/b.txt'), (ctx.workspace / 'sub/b.txt').read_text())
+            artifacts.download('b.txt')
+            """
+        job = self.body(body, files={"a.txt": "kept"})
+        self.assertIn("<artifact 'a.txt', 4 bytes> kept\n", job.output)
+        self.assertIsInstance(job.exception, danube.ArtifactNotFound)
+        body = "artifacts.upload('a.txt'); artifacts.download('a.txt', 'd')"
+        job = self.body(body, files={"a.txt": "kept", "d/x": ""})
+        self.assertIsInstance(job.exception, danube.UsageError)
+
 
     def test_reports_are_read_and_summaries_kept(self) -> None:
         body = """
@@ -520,6 +534,10 @@ BROKEN: list[tuple[str, str]] = [
      "danubefile.py:3:19: values in the decorator must be literals, not the name `L`"),
     ("from danube import *\n@pipeline(timeout=g())\ndef a(): pass\n", "2:19: values in the decorator must be literals, not a call"),
     ("from danube import *\n@pipeline(timout=1)\ndef a(): pass\n", "2:11: `@pipeline` has no keyword `timout`"),
+    ("from danube import *\n@pipeline(concurrency='a-{ref}')\ndef a(): pass\n", "no braces but `{branch}`, not 'a-{ref}'"),
+    ("from danube import *\n@pipeline(concurrency='a', cancel_superseded=1)\ndef a(): pass\n", "must be True or False, not 1"),
+    ("from danube import *\n@pipeline(cancel_superseded=True)\ndef a(): pass\n",
+     "2:2: `cancel_superseded` needs a group within which jobs give way"),
     ("from danube import *\n@pipeline(**{})\ndef a(): pass\n", "`**` cannot be read without running the file"),
     ("from danube import *\n@pipeline(params={'a': {'choices': ['x'], 'default': 'y'}})\ndef a(): pass\n",
      "the default is not one of the choices"),
@@ -649,6 +667,11 @@ AGREED: dict[str, tuple[str, Script]] = {
     "an exception": ("step.run('true'); raise ValueError", {}),
     "an exit": ("step.run('true'); print('bye', file=sys.stderr); sys.exit(7)", {}),
     "a module that is not there": ("step.run('true')\nimport pytest, pip", {}),
+    "an artifact that comes back": (
+        "step.run('echo x > f'); artifacts.upload('f'); print(artifacts.download('f', 'd/g'), (ctx.workspace / 'd/g').read_text())\n"
+        "artifacts.download('h')",
+        {"echo*": Ends(files={"f": "x\n"})},
+    ),
     "an artifact": ("step.run('echo x > f'); print(artifacts.upload('f')); artifacts.upload('g')", {"echo*": Ends(files={"f": "x\n"})}),
     "a report": (
         """

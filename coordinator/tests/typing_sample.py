@@ -39,6 +39,8 @@ def bare() -> None:
     arch="amd64",
     egress=["packages.example.com", "db.local:5432 private"],
     retries=1,
+    concurrency="deploy-{branch}",
+    cancel_superseded=True,
 )
 def build(env: str = "staging", count: int = 3) -> int:
     result = step.run("make test", name="tests", env={"A": env}, timeout="10m", retries=2, check=False)

@@ -20,6 +20,15 @@ def pattern(value: object) -> str:
     return normal
 
 
+def path(value: object) -> str:
+    """The path of one file below the workspace, in its normal form."""
+    text = _arguments.text(value, "a path")
+    normal = os.path.normpath(text) if text else "."
+    if normal.startswith(("/", "../")) or normal in (".", "..") or text.endswith("/"):
+        raise ValueError(f"{text!r} is no file below the workspace: give a path relative to it")
+    return normal
+
+
 def matches(workspace: str, pattern: str, suffix: str = "") -> list[str]:
     """Paths of the files that match, relative to the workspace; of a folder that matches, those in it with this suffix.
 

@@ -43,6 +43,8 @@ def pipeline(
     arch: Literal["amd64", "arm64"] | None = None,
     egress: Sequence[str] | None = None,
     retries: int | None = None,
+    concurrency: str | None = None,
+    cancel_superseded: bool | None = None,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -63,6 +65,8 @@ def pipeline(
     arch: Literal["amd64", "arm64"] | None = None,
     egress: Sequence[str] | None = None,
     retries: int | None = None,
+    concurrency: str | None = None,
+    cancel_superseded: bool | None = None,
 ) -> Callable[..., object]:
     """Makes a function of the danubefile its pipeline. There is exactly one, at the top level of the file.
 
@@ -84,7 +88,11 @@ def pipeline(
         disk: How much each container may write: `"10Gi"`.
         arch: The processor that the job needs.
         egress: The only names that steps may reach, each with optional ports.
-        retries: How often a job is tried again that failed by infrastructure, never by its script.
+        retries: How often a job is tried again that failed by infrastructure, never by its script. Unless given it is
+            tried again only while no step has started.
+        concurrency: A group, such as `"deploy-{branch}"`: of the jobs with the same one, one runs at a time, and a newer
+            job of the pipeline takes the place of those that wait.
+        cancel_superseded: A newer job of the pipeline also cancels those of its `concurrency` group that run.
 
     Returns:
         The function.

@@ -12,7 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
-__all__ = ["Artifact", "upload"]
+__all__ = ["Artifact", "download", "upload"]
+
+_MOST = 10_000
+"""What a job keeps at most. Danube counts itself; who names more is told at once, not after as many uploads."""
 
 
 class Artifact:
@@ -78,11 +81,42 @@ def upload(
     if not texts:
         raise ValueError("nothing to upload: name a file, a folder or a pattern")
     paths = sorted({path for text in texts for path in _matches(text, if_missing == "ignore")})
+    if len(paths) > _MOST:
+        raise UsageError(f"{len(paths)} files match, and a job keeps at most {_MOST}: upload an archive, or less")
     if name is None:
         return [_upload(path, path) for path in paths]
     if len(paths) > 1:
         raise UsageError(f"name={name!r} is for one file, and {len(paths)} match")
     return [_upload(path, _arguments.text(name, "name=")) for path in paths]
+
+
+def download(name: str, path: str | None = None) -> Artifact:
+    """Puts a file that this job has uploaded into the workspace, byte for byte as it was kept.
+
+    It comes under its path whole or not at all, in place of a file that is there. Folders are made as they are needed.
+
+    Args:
+        name: Under which it is kept.
+        path: Where it goes, relative to the workspace; its name unless given.
+
+    Returns:
+        What was kept.
+
+    Raises:
+        ArtifactNotFound: The job has uploaded nothing under this name.
+        UsageError: A folder stands at the path, or it leads out of the workspace.
+        NotInJob: This is no job.
+        TypeError, ValueError: An argument is of a wrong type or form.
+
+    Example:
+        step.run("make report.html")
+        artifacts.upload("report.html")
+        step.run("make clean")
+        artifacts.download("report.html", "before/report.html")
+    """
+    wanted = _arguments.text(name, "name")
+    target = _patterns.path(wanted if path is None else path)
+    return _called("artifacts.download", {"name": wanted, "path": target}, wanted)
 
 
 def _matches(pattern: str, ignore: bool) -> list[str]:
@@ -94,7 +128,11 @@ def _matches(pattern: str, ignore: bool) -> list[str]:
 
 
 def _upload(path: str, name: str) -> Artifact:
-    answer: dict[str, Any] = _mailbox.call("artifacts.upload", {"path": path, "name": name}, os.urandom(16).hex())
+    return _called("artifacts.upload", {"path": path, "name": name}, name)
+
+
+def _called(method: str, params: dict[str, str], name: str) -> Artifact:
+    answer: dict[str, Any] = _mailbox.call(method, params, os.urandom(16).hex())
     try:
         return Artifact(str(answer["name"]), int(answer["size"]), str(answer["sha256"]))
     except (KeyError, TypeError, ValueError) as error:

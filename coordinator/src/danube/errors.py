@@ -75,7 +75,8 @@ class SecretNotFound(DanubeError):
 
 
 class ArtifactNotFound(DanubeError):
-    """No file of the workspace matches what `artifacts.upload` was asked for.
+    """No file of the workspace matches what `artifacts.upload` was asked for, or `artifacts.download` asked for what the job
+    does not keep.
 
     Example:
         try:

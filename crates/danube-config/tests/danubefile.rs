@@ -39,6 +39,7 @@ import danube as d
     params={"env": {"default": "staging", "choices": ["staging", "prod"]}, "count": -3, "debug": False, "who": {"type": "string"}},
     timeout="1h30m", cleanup_timeout=90, cpu="500m", memory="512Mi", disk="2G", arch="arm64",
     egress=["packages.example.com", "db.local:5432 private"], retries=1,
+    concurrency="deploy-{branch}", cancel_superseded=True,
 )
 def build(*args, optional=1):
     pass
@@ -107,6 +108,10 @@ fn a_wrong_value_is_shown_with_what_would_be_right() {
         r#"egress="packages.example.com""#,
         r#"egress=["a:port"]"#,
         r#"retries=99"#,
+        r#"concurrency=3"#,
+        r#"concurrency="deploy-{ref}""#,
+        r#"concurrency="a", cancel_superseded="yes""#,
+        r#"cancel_superseded=True"#,
         r#""tests""#,
         r#"**kw"#,
         r#"params=["a"]"#,

@@ -172,6 +172,25 @@ impl FailureKind {
         }
     }
 
+    /// Its retry rule: whether the same job may end otherwise when it is tried again with nothing changed.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::WorkerLost | Self::Evicted | Self::Infra => true,
+            Self::Script
+            | Self::NoSteps
+            | Self::StepsAbandoned
+            | Self::Timeout
+            | Self::Cancelled
+            | Self::Oom
+            | Self::ImagePull
+            | Self::EgressDenied
+            | Self::Service
+            | Self::Policy
+            | Self::Config => false,
+        }
+    }
+
     /// What the user can do about it; shown after the message.
     #[must_use]
     pub const fn advice(self) -> &'static str {

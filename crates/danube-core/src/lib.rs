@@ -14,5 +14,6 @@ pub mod machine;
 pub mod mask;
 pub mod queue;
 pub mod report;
+pub mod retry;
 pub mod runtime;
 pub mod step;

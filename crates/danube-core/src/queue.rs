@@ -1,4 +1,4 @@
-//! Who may start: decided from who runs and who waits, and nothing else.
+//! Who may start, and who gives way to a newer job: decided from who runs and who waits, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,6 +66,52 @@ pub fn decide<'a>(
     waiting.iter().map(decision).collect()
 }
 
+/// A job that is not over, as far as giving way is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open<'a> {
+    /// Its pipeline, and of the jobs with the same group one runs at a time.
+    pub entry: Entry<'a>,
+    /// Within the pipeline: the newer, the higher.
+    pub number: i64,
+    /// It has not begun.
+    pub waits: bool,
+    /// Older ones give way to it also when they run.
+    pub supersedes: bool,
+    /// Its end was asked for.
+    pub ends: bool,
+}
+
+/// To what a job gives way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// The newer job of its pipeline.
+    pub by: i64,
+    /// Their group.
+    pub group: String,
+}
+
+impl fmt::Display for Superseded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "superseded by job #{} of the concurrency group `{}`", self.by, self.group)
+    }
+}
+
+/// For each job: to what it gives way, if it does. Who waits gives way to the newest job of the same pipeline and group,
+/// who runs only to one that asks for it. Jobs of other pipelines wait for each other, but none takes another's place.
+#[must_use]
+pub fn superseded(open: &[Open<'_>]) -> Vec<Option<Superseded>> {
+    open.iter().map(|job| newer(job, open)).collect()
+}
+
+fn newer(job: &Open<'_>, open: &[Open<'_>]) -> Option<Superseded> {
+    let group = job.entry.group.filter(|_| !job.ends)?;
+    let takes = |other: &&Open<'_>| {
+        other.entry == job.entry && other.number > job.number && !other.ends && (job.waits || other.supersedes)
+    };
+    let by = open.iter().filter(takes).map(|other| other.number).max()?;
+    Some(Superseded { by, group: group.to_owned() })
+}
+
 #[derive(Default)]
 struct Taken<'a> {
     overall: usize,
@@ -129,7 +175,60 @@ mod tests {
         );
     }
 
+    fn open<'a>(number: i64, entry: Entry<'a>) -> Open<'a> {
+        Open { entry, number, waits: true, supersedes: false, ends: false }
+    }
+
+    fn by(jobs: &[Open<'_>]) -> Vec<Option<i64>> {
+        superseded(jobs).into_iter().map(|job| job.map(|job| job.by)).collect()
+    }
+
+    #[test]
+    fn who_waits_gives_way_to_the_newest_of_its_pipeline_and_group() {
+        let site = of("site", "deploy");
+        let running = Open { waits: false, ..open(1, site) };
+        let jobs = [running, open(2, site), open(3, site), open(9, of("docs", "deploy")), open(8, of("site", ""))];
+        assert_eq!(by(&jobs), [None, Some(3), None, None, None]);
+        let words = superseded(&jobs)[1].as_ref().map(ToString::to_string);
+        assert_eq!(words.as_deref(), Some("superseded by job #3 of the concurrency group `deploy`"));
+        assert_eq!(
+            by(&[open(1, of("site", "")), open(2, of("site", ""))]),
+            [None, None],
+            "without a group nobody does"
+        );
+    }
+
+    #[test]
+    fn who_runs_gives_way_only_when_the_newer_job_asks_for_it() {
+        let site = of("site", "deploy");
+        let running = Open { waits: false, supersedes: true, ..open(1, site) };
+        let asks = Open { supersedes: true, ..open(2, site) };
+        assert_eq!(by(&[running, open(2, site)]), [None, None]);
+        assert_eq!(by(&[running, asks]), [Some(2), None]);
+        assert_eq!(by(&[running, asks, open(3, site)]), [Some(2), Some(3), None]);
+        assert_eq!(by(&[running, Open { ends: true, ..asks }]), [None, None], "who was cancelled takes no place");
+        assert_eq!(by(&[Open { ends: true, ..running }, asks]), [None, None], "once is enough");
+    }
+
     proptest! {
+        /// However often it is decided again, the newest job of a group goes on.
+        #[test]
+        fn somebody_of_each_group_goes_on(
+            jobs in prop::collection::vec((0..2_usize, 0..3_usize, any::<bool>(), any::<bool>()), 1..12),
+        ) {
+            let jobs: Vec<_> = (1..).zip(&jobs).map(|(number, (pipeline, group, waits, supersedes))| {
+                let entry = of(["a", "b"][*pipeline], ["", "g", "h"][*group]);
+                Open { entry, number, waits: *waits, supersedes: *supersedes, ends: false }
+            }).collect();
+            let decided = superseded(&jobs);
+            for job in &jobs {
+                let goes_on = jobs.iter().zip(&decided).any(|(other, gives)| other.entry == job.entry && gives.is_none());
+                prop_assert!(goes_on);
+            }
+            let left: Vec<_> = jobs.iter().zip(&decided).filter(|(_, gives)| gives.is_none()).map(|(job, _)| *job).collect();
+            prop_assert!(superseded(&left).iter().all(Option::is_none), "it settles at once");
+        }
+
         #[test]
         fn no_limit_is_ever_passed_and_nobody_waits_without_a_reason(
             jobs in prop::collection::vec((0..3_usize, 0..3_usize), 0..12),

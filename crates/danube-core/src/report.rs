@@ -71,6 +71,16 @@ impl Counts {
         self.passed + self.failed + self.errors + self.skipped + self.flaky
     }
 
+    /// Those of another report too.
+    pub const fn add(&mut self, more: &Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.errors += more.errors;
+        self.skipped += more.skipped;
+        self.flaky += more.flaky;
+        self.duration_ms += more.duration_ms;
+    }
+
     /// One more.
     pub const fn note(&mut self, status: CaseStatus) {
         match status {

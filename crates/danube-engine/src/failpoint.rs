@@ -14,7 +14,7 @@ pub fn failpoint(name: &str) {
 pub fn failpoint(_name: &str) {}
 
 /// Every point, in the order in which a job passes them.
-pub const FAILPOINTS: [&str; 23] = [
+pub const FAILPOINTS: [&str; 24] = [
     "job-scheduling",
     "group-created",
     "job-running",
@@ -31,6 +31,7 @@ pub const FAILPOINTS: [&str; 23] = [
     "service-ready",
     "artifact-received",
     "artifact-kept",
+    "artifact-placed",
     "report-received",
     "report-written",
     "report-kept",
@@ -40,6 +41,10 @@ pub const FAILPOINTS: [&str; 23] = [
     "group-deleted",
 ];
 
-/// The points that only a job of a master passes, in order; a cancel is taken in at any time.
-pub const MASTER_FAILPOINTS: [&str; 5] =
-    ["job-accepted", "job-claimed", "job-prepared", "plan-written", "cancel-written"];
+/// The points between the end of an attempt and the beginning of the next, in order.
+pub const RETRY_FAILPOINTS: [&str; 5] =
+    ["attempt-ended", "group-deleted", "attempt-removed", "again-prepared", "again-planned"];
+
+/// The points that only a job of a master passes, in order; the last two when its end is asked for, at any time.
+pub const MASTER_FAILPOINTS: [&str; 6] =
+    ["job-accepted", "job-claimed", "job-prepared", "plan-written", "cancel-written", "superseded"];

@@ -18,4 +18,4 @@ pub mod snapshot;
 pub mod sync;
 
 pub use error::EngineError;
-pub use failpoint::{FAILPOINTS, MASTER_FAILPOINTS};
+pub use failpoint::{FAILPOINTS, MASTER_FAILPOINTS, RETRY_FAILPOINTS};

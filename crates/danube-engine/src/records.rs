@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use danube_core::egress::EgressEvent;
-use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
-use danube_core::job::{FailureReason, JobStatus, Verdict};
+use danube_core::id::{AttemptId, ContainerName, StepId};
+use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::runtime::{ContainerSpec, Runtime};
 use danube_core::step::StepKind;
 use danube_proto::mailbox::{ServiceStart, StepRun};
 use danube_proto::v1::{End, EndCause};
 use danube_store::steps::{StepEnd, StepKey, StepRow};
-use danube_store::{Store, Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
+use danube_store::{Store, StoreError, Tx, WriteFuture, attempts, containers, egress as egress_rows, jobs, steps};
 
 use crate::EngineError;
 use crate::clock;
@@ -200,7 +200,8 @@ pub type KnownSteps = HashMap<String, KnownStep>;
 async fn begin_attempt<R: Runtime>(shared: &Shared<R>, id: AttemptId) -> Result<(), EngineError> {
     let nonce = shared.plan.group.nonce.clone();
     let budget_ms = i64::try_from(shared.plan.timeout.as_millis()).unwrap_or(i64::MAX);
-    let row = attempts::NewAttempt { id: id.clone(), nonce, budget_ms, started_ms: now_ms() };
+    let tries = shared.plan.retries.tries();
+    let row = attempts::NewAttempt { id: id.clone(), nonce, budget_ms, started_ms: now_ms(), tries };
     let runner = shared.plan.runner.step_id;
     let specs = shared.plan.group.containers.clone();
     let anchor = clock::anchor();
@@ -238,9 +239,8 @@ pub async fn set_status<R: Runtime>(shared: &Shared<R>, status: JobStatus) -> Re
     let id = shared.plan.group.attempt.clone();
     durable(shared, move |tx| {
         Box::pin(async move {
-            let at = now_ms();
-            jobs::advance(tx, &id.job, status, at).await?;
-            attempts::set_status(tx, &id, status, at).await
+            jobs::advance(tx, &id.job, status, now_ms()).await?;
+            attempts::set_status(tx, &id, status).await
         })
     })
     .await?;
@@ -251,33 +251,44 @@ pub async fn set_status<R: Runtime>(shared: &Shared<R>, status: JobStatus) -> Re
     Ok(())
 }
 
-/// Writes the end of a job that has no attempt. The first one stands.
-pub async fn finish_job(store: &Store, id: &JobId, verdict: &Verdict) -> Result<(), EngineError> {
+/// Writes the end of a job, and of its attempt if there is one, without a task that runs it. The first end stands.
+pub async fn finish_job(store: &Store, id: &AttemptId, verdict: &Verdict) -> Result<(), EngineError> {
     let (id, verdict) = (id.clone(), verdict.clone());
-    let write = store.write(move |tx| {
-        Box::pin(async move { jobs::finish(tx, &id, verdict.status, verdict.reason.as_ref(), now_ms()).await })
-    });
-    Ok(write.await.map(drop)?)
+    let write = store.write(move |tx| Box::pin(async move { end_rows(tx, &id, &verdict, false).await.map(drop) }));
+    Ok(write.await?)
 }
 
-/// Writes the verdict. The first one stands.
-pub async fn finish<R: Runtime>(shared: &Shared<R>, verdict: &Verdict) -> Result<(), EngineError> {
+/// Writes the verdict. The first one stands. With `again` the job is not over: it is tried again, unless somebody asked
+/// for its end meanwhile. Says which it is.
+pub async fn finish<R: Runtime>(shared: &Shared<R>, verdict: &Verdict, again: bool) -> Result<bool, EngineError> {
     failpoint("before-verdict");
     let (id, verdict) = (shared.plan.group.attempt.clone(), verdict.clone());
-    let write = shared.services.store.write(move |tx| {
-        Box::pin(async move {
-            let at = now_ms();
-            jobs::finish(tx, &id.job, verdict.status, verdict.reason.as_ref(), at).await?;
-            // A job can be over before the danubefile's own row has an end.
-            let (status, cause) =
-                if verdict.status == JobStatus::Cancelled { ("cancelled", "stopped") } else { ("infra", "lost") };
-            steps::end_open(tx, &id, status, cause, at).await?;
-            attempts::set_status(tx, &id, verdict.status, at).await
-        })
-    });
-    write.await?;
-    failpoint("after-verdict");
-    Ok(())
+    let write =
+        shared.services.store.write(move |tx| Box::pin(async move { end_rows(tx, &id, &verdict, again).await }));
+    let again = write.await?;
+    failpoint(if again { "attempt-ended" } else { "after-verdict" });
+    Ok(again)
+}
+
+async fn end_rows(tx: &mut Tx, id: &AttemptId, verdict: &Verdict, again: bool) -> Result<bool, StoreError> {
+    let (at, mut reason) = (now_ms(), verdict.reason.clone());
+    if let Some(reason) = reason.as_mut().filter(|reason| reason.kind == FailureKind::Cancelled) {
+        // Nobody asked for the end of a job that gave way to a newer one.
+        let job = jobs::get(&mut *tx, &id.job).await?;
+        if let Some(message) = job.and_then(|row| row.cancel_message) {
+            reason.message = message;
+        }
+    }
+    let again = again && jobs::again(tx, &id.job).await?;
+    if !again {
+        jobs::finish(tx, &id.job, verdict.status, reason.as_ref(), at).await?;
+    }
+    // A job can be over before the danubefile's own row has an end.
+    let (status, cause) =
+        if verdict.status == JobStatus::Cancelled { ("cancelled", "stopped") } else { ("infra", "lost") };
+    steps::end_open(tx, id, status, cause, at).await?;
+    attempts::finish(tx, id, verdict.status, reason.as_ref(), at).await?;
+    Ok(again)
 }
 
 /// Writes what was tried to reach. The runtime tells its list from the first entry on; `seq` is the place in it.

@@ -39,6 +39,9 @@ pub enum Call {
     /// Keeps a file of the workspace beyond the job.
     #[serde(rename = "artifacts.upload")]
     ArtifactUpload(ArtifactUpload),
+    /// Puts a kept file into the workspace.
+    #[serde(rename = "artifacts.download")]
+    ArtifactDownload(ArtifactDownload),
     /// Reads reports of tests from files of the workspace.
     #[serde(rename = "reports.junit")]
     ReportsJunit(ReportsJunit),
@@ -200,6 +203,16 @@ pub struct ArtifactUpload {
     pub name: String,
 }
 
+/// Parameters of `artifacts.download`: one file that this attempt keeps. The master sends its bytes to a worker's shim.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactDownload {
+    /// Under which it is kept.
+    pub name: String,
+    /// Where it goes: below `/workspace`, relative to it.
+    pub path: String,
+}
+
 /// Parameters of `reports.junit`: files that together are one report. The master reads them, from a worker's shim.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -253,7 +266,7 @@ pub enum Answer {
         /// The value.
         value: String,
     },
-    /// Of `artifacts.upload`.
+    /// Of `artifacts.upload` and `artifacts.download`.
     Artifact {
         /// Under which it is kept; secrets in it are masked.
         name: String,

@@ -1,10 +1,12 @@
 //! The things of the API as JSON, made from rows.
 
 use danube_core::job::FailureKind;
+use danube_core::report::Counts;
 use danube_engine::master::Waiting as InQueue;
 use danube_store::artifacts::ArtifactRow;
 use danube_store::attempts::AttemptRow;
 use danube_store::jobs::JobRow;
+use danube_store::reports::ReportRow;
 use danube_store::steps::StepRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,6 +46,12 @@ pub(crate) struct Job {
     pub cancel_requested: bool,
     /// The newest attempt; 0 before there is one.
     pub attempt: u32,
+    /// How many attempts there may be.
+    pub tries: u32,
+    /// Why the attempt before the newest one failed, or, before there is a next one, the newest.
+    pub again: Option<Reason>,
+    /// Of the jobs with the same one, one runs at a time.
+    pub concurrency: Option<String>,
     /// Why it does not run yet.
     pub waiting: Option<Waiting>,
 }
@@ -53,10 +61,27 @@ pub(crate) struct Job {
 pub(crate) struct JobDetail {
     #[serde(flatten)]
     pub job: Job,
-    /// Those of the newest attempt, in order of start.
+    /// Those of the newest attempt, or of the one that was asked for, in order of start.
     pub steps: Vec<Step>,
     /// In order.
     pub attempts: Vec<Attempt>,
+    /// What that attempt's tests said, where there are reports.
+    pub tests: Option<TestCounts>,
+}
+
+/// How many tests ended how.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct TestCounts {
+    /// At once.
+    pub passed: u64,
+    pub failed: u64,
+    /// They could not be carried out.
+    pub errors: u64,
+    pub skipped: u64,
+    /// They passed when tried again.
+    pub flaky: u64,
+    /// What they took together.
+    pub duration_ms: u64,
 }
 
 /// Why a job did not succeed.
@@ -124,6 +149,8 @@ pub(crate) struct Attempt {
     pub number: u32,
     /// As a job's.
     pub status: String,
+    /// Why it did not succeed.
+    pub reason: Option<Reason>,
     pub started_ms: i64,
     pub finished_ms: Option<i64>,
 }
@@ -149,6 +176,9 @@ impl Job {
             waiting: waiting.map(|InQueue { position, reason }| Waiting { position, reason }),
             cancel_requested: row.cancel_ms.is_some(),
             attempt: row.attempt,
+            tries: row.tries,
+            again: row.again_kind.zip(row.again_message).map(|(kind, message)| Reason::new(kind, message)),
+            concurrency: row.concurrency,
             id: row.id,
             pipeline: row.pipeline,
             number: row.number,
@@ -222,7 +252,26 @@ impl Step {
 impl From<AttemptRow> for Attempt {
     fn from(row: AttemptRow) -> Self {
         let AttemptRow { number, status, started_ms, finished_ms, .. } = row;
-        Self { number, status, started_ms, finished_ms }
+        let reason = row.reason_kind.zip(row.reason_message).map(|(kind, message)| Reason::new(kind, message));
+        Self { number, status, reason, started_ms, finished_ms }
+    }
+}
+
+impl From<Counts> for TestCounts {
+    fn from(counts: Counts) -> Self {
+        let Counts { passed, failed, errors, skipped, flaky, duration_ms } = counts;
+        Self { passed, failed, errors, skipped, flaky, duration_ms }
+    }
+}
+
+impl TestCounts {
+    /// Those of several reports together.
+    pub(crate) fn of(reports: &[ReportRow]) -> Self {
+        let sum = |mut sum: Counts, report: &ReportRow| {
+            sum.add(&report.counts());
+            sum
+        };
+        reports.iter().fold(Counts::default(), sum).into()
     }
 }
 

@@ -6,11 +6,14 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search};
+use crate::api::{artifacts, events, health, jobs, login, logs, pipelines, search, summaries, test_reports};
 use crate::context::Ctx;
 use crate::model::{Job, JobDetail};
 use crate::permission::Permission::{self, Admin, Public, Read, Write};
 use crate::{assets, openapi, pages};
+
+/// What every route about one attempt may be asked.
+const ATTEMPT: (&str, &str) = ("attempt", "Of this attempt; of the newest one if not given");
 
 /// A route.
 pub(crate) struct Route {
@@ -107,6 +110,7 @@ pub(crate) fn api_routes() -> Vec<Route> {
     routes.extend(job_routes());
     routes.extend(log_routes());
     routes.extend(artifact_routes());
+    routes.extend(report_routes());
     routes
 }
 
@@ -180,6 +184,7 @@ fn job_routes() -> Vec<Route> {
             .gives::<jobs::JobPage>(200),
         get("/api/v1/jobs/{id}", Read, jobs::get)
             .says("One job with its steps and attempts; `latest` is the newest job")
+            .asks(&[ATTEMPT])
             .gives::<JobDetail>(200),
         post("/api/v1/jobs/{id}/cancel", Write, jobs::cancel).says("Asks for a job's end").gives::<Job>(202),
         post("/api/v1/jobs/{id}/rerun", Write, jobs::rerun)
@@ -192,17 +197,19 @@ fn log_routes() -> Vec<Route> {
     vec![
         get("/api/v1/jobs/{id}/log.txt", Read, logs::text)
             .says("The job's output as text, step after step")
+            .asks(&[ATTEMPT])
             .gives_bytes(200, "text/plain"),
         get("/api/v1/jobs/{id}/steps/{n}/raw", Read, logs::raw)
             .says("The exact bytes of a step's output, secrets hidden; takes Range")
+            .asks(&[ATTEMPT])
             .gives_bytes(200, "application/octet-stream"),
         get("/api/v1/jobs/{id}/steps/{n}/lines", Read, logs::lines)
             .says("Lines of a step's output")
-            .asks(&[("from", "The first line's number; 0 if not given"), ("count", "At most 1000")])
+            .asks(&[("from", "The first line's number; 0 if not given"), ("count", "At most 1000"), ATTEMPT])
             .gives::<logs::Lines>(200),
         get("/api/v1/jobs/{id}/search", Read, search::search)
             .says("Lines of the job that have a text, in whatever case")
-            .asks(&[("q", "The text"), ("limit", "From 1 to 1000; 100 if not given")])
+            .asks(&[("q", "The text"), ("limit", "From 1 to 1000; 100 if not given"), ATTEMPT])
             .gives::<search::Matches>(200),
         get("/api/v1/jobs/{id}/events", Read, events::stream)
             .says("The job's live stream; Last-Event-ID goes on where it stopped")
@@ -215,11 +222,37 @@ fn artifact_routes() -> Vec<Route> {
     vec![
         get("/api/v1/jobs/{id}/artifacts", Read, artifacts::list)
             .says("The job's artifacts")
+            .asks(&[ATTEMPT])
             .gives::<artifacts::Artifacts>(200),
         get("/api/v1/jobs/{id}/artifacts/{*name}", Read, artifacts::get)
             .says("An artifact's bytes; takes Range")
-            .asks(&[("format", "`tar`: everything below this folder as one archive")])
+            .asks(&[("format", "`tar`: everything below this folder as one archive"), ATTEMPT])
             .gives_bytes(200, "application/octet-stream"),
+    ]
+}
+
+fn report_routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/jobs/{id}/tests", Read, test_reports::list)
+            .says("What the job's tests said, failures first")
+            .asks(&[
+                ("status", "`passed`, `failed`, `error`, `skipped` or `flaky` only"),
+                ("failures", "`true`: only what failed or could not be carried out"),
+                ("report", "Of the report with this number only"),
+                ("q", "With this in the name of suite, class or test only, in whatever case"),
+                ("after", "Behind this place: the `next` of the page before"),
+                ("limit", "From 1 to 1000; 100 if not given"),
+                ATTEMPT,
+            ])
+            .gives::<test_reports::Tests>(200),
+        get("/api/v1/jobs/{id}/tests/{case}", Read, test_reports::get)
+            .says("All about one test")
+            .asks(&[ATTEMPT])
+            .gives::<test_reports::CaseDetail>(200),
+        get("/api/v1/jobs/{id}/summaries", Read, summaries::text)
+            .says("What the danubefile wrote for people, as Markdown")
+            .asks(&[ATTEMPT])
+            .gives_bytes(200, "text/markdown"),
     ]
 }
 

@@ -15,7 +15,8 @@ async fn routes(house: &House) -> Vec<(String, String, String)> {
     let mut routes = Vec::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            let path = path.replace("{id}", "job-1").replace("{n}", "1").replace("{name}", "build");
+            let path =
+                path.replace("{id}", "job-1").replace("{n}", "1").replace("{case}", "1-0").replace("{name}", "build");
             let permission = operation["x-permission"].as_str().unwrap().to_owned();
             routes.push((method.to_uppercase(), path, permission));
         }

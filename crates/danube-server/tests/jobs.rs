@@ -107,9 +107,19 @@ async fn an_id_that_is_none_leads_nowhere() {
     house.ended("job-1", b"hello\n").await;
     let ids = ["nope", "JOB-1", "%2e%2e", "..%2f..%2fetc", "%00", "%ff", "job-1%20", &"a".repeat(5000)];
     for id in ids {
-        for rest in
-            ["", "/log.txt", "/steps/1/raw", "/steps/1/lines", "/search?q=a", "/events", "/artifacts", "/artifacts/a"]
-        {
+        for rest in [
+            "",
+            "/log.txt",
+            "/steps/1/raw",
+            "/steps/1/lines",
+            "/search?q=a",
+            "/events",
+            "/artifacts",
+            "/artifacts/a",
+            "/tests",
+            "/tests/1-0",
+            "/summaries",
+        ] {
             let answer = Ask::get(&format!("/api/v1/jobs/{id}{rest}")).answer(&house).await;
             assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{id:.20}{rest}");
             assert!(answer.body.len() < 500);

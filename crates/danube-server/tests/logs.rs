@@ -187,3 +187,31 @@ async fn a_search_looks_across_the_borders_of_what_it_reads_at_once() {
     let found = get(&house, "search?q=needle").await.json();
     assert_eq!(found["matches"].as_array().unwrap().len(), 14);
 }
+
+#[tokio::test]
+async fn each_attempt_has_logs_of_its_own() {
+    let house = House::new().await;
+    let job = house.running("job-1").await;
+    for (nth, said) in [(1, "first needle\n"), (2, "second needle\n")] {
+        if nth > 1 {
+            house.attempt(&job, nth).await;
+        }
+        house.row_of_step(&job, nth, 1).await;
+        let mut log = house.log_of_step(&job, nth, 1).await;
+        house.says(&job, &mut log, said.as_bytes());
+        log.commit().await.unwrap();
+    }
+    let text = async |path: &str| Ask::get(&format!("/api/v1/jobs/job-1{path}")).answer(&house).await.text();
+    assert_eq!(text("/steps/1/raw").await, "second needle\n");
+    assert_eq!(text("/steps/1/raw?attempt=1").await, "first needle\n");
+    for path in ["/log.txt?attempt=1", "/steps/1/lines?attempt=1", "/search?q=needle&attempt=1"] {
+        let answer = text(path).await;
+        assert!(answer.contains("first needle") && !answer.contains("second"), "{path}: {answer}");
+    }
+    for path in ["/log.txt", "/steps/1/raw", "/steps/1/lines", "/search?q=a&", "/artifacts", "/artifacts/a", ""] {
+        let end = if path.ends_with('&') { "" } else { "?" };
+        let answer = Ask::get(&format!("/api/v1/jobs/job-1{path}{end}attempt=3")).answer(&house).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
+        assert!(answer.text().contains("has no attempt 3"), "{path}: {}", answer.text());
+    }
+}

@@ -132,6 +132,23 @@ pub async fn of_call(
     Ok(row.fetch_optional(db).await?)
 }
 
+/// One of an attempt's artifacts.
+pub async fn get(
+    db: impl SqliteExecutor<'_>,
+    attempt: &AttemptId,
+    name: &ArtifactName,
+) -> Result<Option<ArtifactRow>, StoreError> {
+    let (job, number, name) = (attempt.job.as_str(), attempt.number, name.as_str());
+    let row = sqlx::query_as!(
+        ArtifactRow,
+        "SELECT name, call, size, sha256, created_ms FROM artifacts WHERE job = ? AND attempt = ? AND name = ?",
+        job,
+        number,
+        name
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
 /// An attempt's artifacts by name.
 pub async fn list(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<Vec<ArtifactRow>, StoreError> {
     let (job, number) = (attempt.job.as_str(), attempt.number);

@@ -1,7 +1,7 @@
 //! Attempts: each try at a job, with its nonce and what is left of its deadline.
 
 use danube_core::id::{AttemptId, JobId, StepId};
-use danube_core::job::JobStatus;
+use danube_core::job::{FailureReason, JobStatus};
 use sqlx::SqliteExecutor;
 
 use crate::{StoreError, Tx};
@@ -17,6 +17,8 @@ pub struct NewAttempt {
     pub budget_ms: i64,
     /// When, in milliseconds since the Unix epoch.
     pub started_ms: i64,
+    /// How many there may be of its job.
+    pub tries: u32,
 }
 
 /// An attempt as stored.
@@ -40,6 +42,12 @@ pub struct AttemptRow {
     pub started_ms: i64,
     /// When it ended.
     pub finished_ms: Option<i64>,
+    /// How many there may be of its job.
+    pub tries: u32,
+    /// Why it did not succeed, as a name.
+    pub reason_kind: Option<String>,
+    /// Why it did not succeed, in words.
+    pub reason_message: Option<String>,
 }
 
 /// A moment by two clocks.
@@ -57,29 +65,52 @@ pub struct Anchor {
 pub async fn insert(tx: &mut Tx, attempt: &NewAttempt) -> Result<(), StoreError> {
     let (job, number) = (attempt.id.job.as_str(), attempt.id.number);
     sqlx::query!(
-        "INSERT INTO attempts (job, number, nonce, status, budget_ms, anchor_ms, started_ms)
-         VALUES (?, ?, ?, 'scheduling', ?, ?, ?)",
+        "INSERT INTO attempts (job, number, nonce, status, budget_ms, anchor_ms, started_ms, tries)
+         VALUES (?, ?, ?, 'scheduling', ?, ?, ?, ?)",
         job,
         number,
         attempt.nonce,
         attempt.budget_ms,
         attempt.started_ms,
         attempt.started_ms,
+        attempt.tries,
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Moves an attempt to `status`, and ends it when that is final. An ended one stays as it is.
-pub async fn set_status(tx: &mut Tx, id: &AttemptId, status: JobStatus, at_ms: i64) -> Result<(), StoreError> {
-    let (job, number) = (id.job.as_str(), id.number);
-    let finished = status.is_final().then_some(at_ms);
-    let status = status.as_str();
+/// Moves an attempt to a status that is not final. An ended one stays as it is.
+pub async fn set_status(tx: &mut Tx, id: &AttemptId, status: JobStatus) -> Result<(), StoreError> {
+    let (job, number, status) = (id.job.as_str(), id.number, status.as_str());
     sqlx::query!(
-        "UPDATE attempts SET status = ?, finished_ms = ? WHERE job = ? AND number = ? AND finished_ms IS NULL",
+        "UPDATE attempts SET status = ? WHERE job = ? AND number = ? AND finished_ms IS NULL",
         status,
-        finished,
+        job,
+        number,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends an attempt. The first end stands.
+pub async fn finish(
+    tx: &mut Tx,
+    id: &AttemptId,
+    status: JobStatus,
+    reason: Option<&FailureReason>,
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    let (job, number, status) = (id.job.as_str(), id.number, status.as_str());
+    let (kind, message) = reason.map(|reason| (reason.kind.as_str(), reason.message.as_str())).unzip();
+    sqlx::query!(
+        "UPDATE attempts SET status = ?, reason_kind = ?, reason_message = ?, finished_ms = ?
+         WHERE job = ? AND number = ? AND finished_ms IS NULL",
+        status,
+        kind,
+        message,
+        at_ms,
         job,
         number,
     )
@@ -132,7 +163,7 @@ pub async fn latest(db: impl SqliteExecutor<'_>, job: &JobId) -> Result<Option<A
     let row = sqlx::query_as!(
         AttemptRow,
         r#"SELECT job, number AS "number: u32", nonce, status, coordinator_step, budget_ms, anchor_ms,
-                  started_ms, finished_ms
+                  started_ms, finished_ms, tries AS "tries: u32", reason_kind, reason_message
            FROM attempts WHERE job = ? ORDER BY number DESC LIMIT 1"#,
         job
     );
@@ -145,7 +176,7 @@ pub async fn list(db: impl SqliteExecutor<'_>, job: &JobId) -> Result<Vec<Attemp
     let rows = sqlx::query_as!(
         AttemptRow,
         r#"SELECT job, number AS "number: u32", nonce, status, coordinator_step, budget_ms, anchor_ms,
-                  started_ms, finished_ms
+                  started_ms, finished_ms, tries AS "tries: u32", reason_kind, reason_message
            FROM attempts WHERE job = ? ORDER BY number"#,
         job
     );

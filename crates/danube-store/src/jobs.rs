@@ -29,6 +29,8 @@ pub struct NewJob {
     pub rerun_of: Option<JobId>,
     /// Of the jobs with the same one, one runs at a time.
     pub concurrency: Option<String>,
+    /// Older jobs of its group and pipeline give way to it also when they run.
+    pub supersedes: bool,
 }
 
 /// What a job runs on.
@@ -89,10 +91,18 @@ pub struct JobRow {
     pub rerun_of: Option<String>,
     /// When somebody asked for its end.
     pub cancel_ms: Option<i64>,
+    /// Why, where it was not a person who asked.
+    pub cancel_message: Option<String>,
     /// Of the jobs with the same one, one runs at a time.
     pub concurrency: Option<String>,
     /// The newest attempt; 0 before there is one.
     pub attempt: u32,
+    /// How many there may be.
+    pub tries: u32,
+    /// Why it is tried again, as a name.
+    pub again_kind: Option<String>,
+    /// Why it is tried again, in words.
+    pub again_message: Option<String>,
 }
 
 /// A job that is not over, as far as the queue is concerned.
@@ -102,8 +112,12 @@ pub struct OpenRow {
     pub id: String,
     /// Its pipeline.
     pub pipeline: String,
+    /// Its number within the pipeline.
+    pub number: i64,
     /// Of the jobs with the same one, one runs at a time.
     pub concurrency: Option<String>,
+    /// Older jobs of its group and pipeline give way to it also when they run.
+    pub supersedes: bool,
     /// It waits for its turn.
     pub waits: bool,
     /// Somebody asked for its end.
@@ -128,8 +142,8 @@ pub async fn insert(tx: &mut Tx, job: &NewJob) -> Result<i64, StoreError> {
     let rerun_of = job.rerun_of.as_ref().map(JobId::as_str);
     sqlx::query!(
         "INSERT INTO jobs (id, pipeline, number, source_dir, source_ref, source_sha, source_dirty, trigger, actor,
-                           params, spec, status, created_ms, rerun_of, concurrency)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?)",
+                           params, spec, status, created_ms, rerun_of, concurrency, supersedes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
         id,
         job.pipeline,
         number,
@@ -144,6 +158,7 @@ pub async fn insert(tx: &mut Tx, job: &NewJob) -> Result<i64, StoreError> {
         job.created_ms,
         rerun_of,
         job.concurrency,
+        job.supersedes,
     )
     .execute(tx)
     .await?;
@@ -196,6 +211,17 @@ pub async fn finish(
     Ok(done.execute(tx).await?.rows_affected() == 1)
 }
 
+/// Takes a job whose attempt has ended back to where its next attempt begins. False when it is over, or somebody asked
+/// for its end.
+pub async fn again(tx: &mut Tx, id: &JobId) -> Result<bool, StoreError> {
+    let id = id.as_str();
+    let done = sqlx::query!(
+        "UPDATE jobs SET status = 'scheduling' WHERE id = ? AND finished_ms IS NULL AND cancel_ms IS NULL",
+        id
+    );
+    Ok(done.execute(tx).await?.rows_affected() == 1)
+}
+
 /// Writes what was decided when a job's files were read: what it runs on, its parameters, its plan.
 pub async fn prepared(tx: &mut Tx, id: &JobId, source: &Source, params: &str, spec: &str) -> Result<(), StoreError> {
     let id = id.as_str();
@@ -223,6 +249,18 @@ pub async fn request_cancel(tx: &mut Tx, id: &JobId, at_ms: i64) -> Result<bool,
     let done = sqlx::query!(
         "UPDATE jobs SET cancel_ms = COALESCE(cancel_ms, ?) WHERE id = ? AND finished_ms IS NULL",
         at_ms,
+        id
+    );
+    Ok(done.execute(tx).await?.rows_affected() == 1)
+}
+
+/// Notes that a job gives way, and to what. False when it is over, or its end was asked for already.
+pub async fn supersede(tx: &mut Tx, id: &JobId, message: &str, at_ms: i64) -> Result<bool, StoreError> {
+    let id = id.as_str();
+    let done = sqlx::query!(
+        "UPDATE jobs SET cancel_ms = ?, cancel_message = ? WHERE id = ? AND finished_ms IS NULL AND cancel_ms IS NULL",
+        at_ms,
+        message,
         id
     );
     Ok(done.execute(tx).await?.rows_affected() == 1)
@@ -290,9 +328,17 @@ async fn rows(db: impl SqliteExecutor<'_>, ids: Vec<String>) -> Result<Vec<JobRo
         JobRow,
         r#"SELECT id, pipeline, number, source_dir, source_ref, source_sha, source_dirty AS "source_dirty: bool",
                   source_title, trigger, actor, params, spec, status, reason_kind, reason_message,
-                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, concurrency,
-                  coalesce((SELECT max(number) FROM attempts WHERE job = jobs.id), 0) AS "attempt!: u32"
-           FROM jobs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC"#,
+                  created_ms, started_ms, finished_ms, rerun_of, cancel_ms, cancel_message, concurrency,
+                  coalesce((SELECT max(number) FROM attempts WHERE job = jobs.id), 0) AS "attempt!: u32",
+                  coalesce((SELECT tries FROM attempts WHERE job = jobs.id ORDER BY number DESC LIMIT 1), 1) AS "tries!: u32",
+                  (SELECT reason_kind FROM attempts AS a WHERE a.job = jobs.id AND a.finished_ms IS NOT NULL
+                   AND (jobs.finished_ms IS NULL OR a.number < (SELECT max(number) FROM attempts WHERE job = jobs.id))
+                   ORDER BY a.number DESC LIMIT 1) AS again_kind,
+                  (SELECT reason_message FROM attempts AS a WHERE a.job = jobs.id AND a.finished_ms IS NOT NULL
+                   AND (jobs.finished_ms IS NULL OR a.number < (SELECT max(number) FROM attempts WHERE job = jobs.id))
+                   ORDER BY a.number DESC LIMIT 1) AS again_message
+           FROM jobs
+           WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC"#,
         ids
     );
     Ok(rows.fetch_all(db).await?)
@@ -308,7 +354,7 @@ pub async fn unfinished(db: impl SqliteExecutor<'_>) -> Result<Vec<String>, Stor
 pub async fn open(db: impl SqliteExecutor<'_>) -> Result<Vec<OpenRow>, StoreError> {
     let rows = sqlx::query_as!(
         OpenRow,
-        r#"SELECT id, pipeline, concurrency, status = 'pending' AS "waits!: bool",
+        r#"SELECT id, pipeline, number, concurrency, supersedes AS "supersedes: bool", status = 'pending' AS "waits!: bool",
                   cancel_ms IS NOT NULL AS "cancelled!: bool"
            FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id"#
     );

@@ -124,6 +124,8 @@ pub struct Filter<'a> {
     pub report: Option<u32>,
     /// With this end.
     pub status: Option<CaseStatus>,
+    /// Those that somebody has to do something about.
+    pub failures: bool,
     /// With this in the name of suite, class or test; upper and lower case are the same.
     pub text: Option<&'a str>,
 }
@@ -294,12 +296,7 @@ pub async fn list(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<Ve
 pub async fn counts(db: impl SqliteExecutor<'_>, attempt: &AttemptId) -> Result<Counts, StoreError> {
     let mut sum = Counts::default();
     for counts in list(db, attempt).await?.iter().map(ReportRow::counts) {
-        sum.passed += counts.passed;
-        sum.failed += counts.failed;
-        sum.errors += counts.errors;
-        sum.skipped += counts.skipped;
-        sum.flaky += counts.flaky;
-        sum.duration_ms += counts.duration_ms;
+        sum.add(&counts);
     }
     Ok(sum)
 }
@@ -326,7 +323,8 @@ pub async fn cases(
     limit: u32,
 ) -> Result<Vec<CaseRow>, StoreError> {
     let (job, number, status) = (attempt.job.as_str(), attempt.number, filter.status.map(CaseStatus::as_str));
-    let (least, most) = filter.status.map_or((0, 3), |status| (rank(status), rank(status)));
+    let most = if filter.failures { 0 } else { 3 };
+    let (least, most) = filter.status.map_or((0, most), |status| (rank(status), rank(status).min(most)));
     let after = after.map_or([i64::from(least), -1, -1], |key| [key.rank.into(), key.report.into(), key.seq.into()]);
     let rows = sqlx::query_as!(
         CaseRow,
@@ -392,6 +390,25 @@ pub async fn details_of(
         cases
     );
     Ok(rows.fetch_all(db).await?)
+}
+
+/// One case of a finished report.
+pub async fn case(db: impl SqliteExecutor<'_>, report: &ReportKey, seq: u32) -> Result<Option<CaseRow>, StoreError> {
+    let (job, attempt) = (report.attempt.job.as_str(), report.attempt.number);
+    let row = sqlx::query_as!(
+        CaseRow,
+        r#"SELECT report AS "report: u32", seq AS "seq: u32", rank AS "rank!: u8", suite, class, name, status, duration_ms,
+                  message, details IS NOT NULL AS "has_details: bool"
+           FROM test_cases AS c
+           WHERE job = ?1 AND attempt = ?2 AND report = ?3 AND seq = ?4
+             AND EXISTS (SELECT 1 FROM test_reports AS r
+                         WHERE r.job = c.job AND r.attempt = c.attempt AND r.number = c.report AND r.created_ms IS NOT NULL)"#,
+        job,
+        attempt,
+        report.number,
+        seq
+    );
+    Ok(row.fetch_optional(db).await?)
 }
 
 /// What there is to read about one case beside its message.

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod faults;
+mod keeping;
 mod opening;
 mod reporting;
 
@@ -36,6 +37,7 @@ fn new_job(n: usize) -> jobs::NewJob {
         created_ms: n as i64,
         rerun_of: None,
         concurrency: None,
+        supersedes: false,
     }
 }
 
@@ -63,7 +65,8 @@ async fn insert_job(store: &Store, n: usize) -> Result<i64, StoreError> {
 }
 
 async fn insert_attempt(store: &Store, n: usize) {
-    let attempt = attempts::NewAttempt { id: attempt(n), nonce: "abc".into(), budget_ms: 1000, started_ms: 2 };
+    let attempt =
+        attempts::NewAttempt { id: attempt(n), nonce: "abc".into(), budget_ms: 1000, started_ms: 2, tries: 1 };
     store.write(|tx| Box::pin(async move { attempts::insert(tx, &attempt).await })).await.unwrap();
 }
 
@@ -80,7 +83,7 @@ async fn a_job_is_kept_from_its_making_to_its_end() {
         .write(|tx| {
             Box::pin(async move {
                 assert!(jobs::advance(tx, &job_id(1), JobStatus::Running, 10).await?);
-                attempts::set_status(tx, &attempt(1), JobStatus::Running, 10).await?;
+                attempts::set_status(tx, &attempt(1), JobStatus::Running).await?;
                 attempts::set_coordinator_step(tx, &attempt(1), &StepId::from_bytes([9; 16])).await?;
                 attempts::set_anchor(tx, &attempt(1), &anchored).await?;
                 containers::insert(tx, &attempt(1), &ContainerName::worker(1), Role::Worker, "host").await?;
@@ -88,7 +91,7 @@ async fn a_job_is_kept_from_its_making_to_its_end() {
                 assert!(jobs::finish(tx, &job_id(1), JobStatus::Failure, Some(&reason), 20).await?);
                 assert!(!jobs::finish(tx, &job_id(1), JobStatus::Success, None, 21).await?, "the first end stands");
                 assert!(!jobs::advance(tx, &job_id(1), JobStatus::Running, 22).await?);
-                attempts::set_status(tx, &attempt(1), JobStatus::Failure, 20).await
+                attempts::finish(tx, &attempt(1), JobStatus::Failure, Some(&reason), 20).await
             })
         })
         .await
@@ -102,6 +105,51 @@ async fn a_job_is_kept_from_its_making_to_its_end() {
     assert_eq!(attempt_row.coordinator_step, Some("09".repeat(16)));
     assert_eq!(containers::list(store.read(), &attempt(1)).await.unwrap().len(), 1);
     assert_eq!(jobs::unfinished(store.read()).await.unwrap(), ["job-2"]);
+}
+
+#[tokio::test]
+async fn a_job_is_tried_again_until_it_is_over_or_somebody_asked_for_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    insert_job(&store, 1).await.unwrap();
+    insert_attempt(&store, 1).await;
+    let because = async || {
+        let job = jobs::get(store.read(), &job_id(1)).await.unwrap().unwrap();
+        (job.attempt, job.tries, job.again_kind)
+    };
+    assert_eq!(because().await, (1, 1, None));
+    let reason = FailureReason { kind: FailureKind::Infra, message: "lost".into() };
+    let end = store.write(|tx| {
+        Box::pin(async move {
+            attempts::finish(tx, &attempt(1), JobStatus::Failure, Some(&reason), 5).await?;
+            jobs::again(tx, &job_id(1)).await
+        })
+    });
+    assert!(end.await.unwrap());
+    assert_eq!(because().await, (1, 1, Some("infra".into())), "it is told between the attempts too");
+    let next = AttemptId { number: 2, ..attempt(1) };
+    let next = attempts::NewAttempt { id: next, nonce: "n".into(), budget_ms: 1, started_ms: 6, tries: 3 };
+    store.write(|tx| Box::pin(async move { attempts::insert(tx, &next).await })).await.unwrap();
+    assert_eq!(because().await, (2, 3, Some("infra".into())));
+    let wish = store.write(|tx| {
+        Box::pin(async move {
+            assert!(jobs::supersede(tx, &job_id(1), "superseded by job #2", 7).await?);
+            assert!(!jobs::supersede(tx, &job_id(1), "superseded by job #3", 8).await?, "the first wish stands");
+            assert!(jobs::request_cancel(tx, &job_id(1), 9).await?);
+            jobs::again(tx, &job_id(1)).await
+        })
+    });
+    assert!(!wish.await.unwrap(), "whose end was asked for is not tried again");
+    let job = jobs::get(store.read(), &job_id(1)).await.unwrap().unwrap();
+    assert_eq!((job.cancel_ms, job.cancel_message.as_deref()), (Some(7), Some("superseded by job #2")));
+    let end = store.write(|tx| {
+        Box::pin(async move {
+            jobs::finish(tx, &job_id(1), JobStatus::Cancelled, None, 10).await?;
+            assert!(!jobs::supersede(tx, &job_id(1), "x", 11).await?);
+            jobs::again(tx, &job_id(1)).await
+        })
+    });
+    assert!(!end.await.unwrap());
 }
 
 #[tokio::test]

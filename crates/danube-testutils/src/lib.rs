@@ -14,4 +14,4 @@ pub use random::{Random, seed};
 pub use registry::Registry;
 pub use replies::{chunk, end, honest, sha256};
 pub use runtime::Scripted;
-pub use script::{Hello, Script, StepScript, call_id};
+pub use script::{Gate, Hello, Script, StepScript, call_id};

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use danube_core::runtime::Role;
 use danube_proto::v1::{AttachReply, CoordinateRequest, GetFileReply, InfoReply};
+use tokio::sync::watch;
 
 use crate::cut::Cut;
+use crate::replies::sha256;
 
 /// One step that the scripted danubefile asks for.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,9 @@ pub type Files = Arc<dyn Fn(Bytes, u64) -> Box<dyn Iterator<Item = GetFileReply>
 /// When the n-th stream into a container is cut.
 pub type Cuts = Arc<dyn Fn(Role, u64) -> Option<Cut> + Send + Sync>;
 
+/// Tells when held steps may go on.
+pub type Gate = watch::Receiver<bool>;
+
 /// One job's script. The default is an honest job without steps.
 #[derive(Clone, Default)]
 pub struct Script {
@@ -74,6 +79,8 @@ pub struct Script {
     pub unanswered_starts: u32,
     /// After so many streams into it the worker's container ends.
     pub worker_ends_after: Option<u32>,
+    /// The worker's steps write their output and end only when this says so.
+    pub gate: Option<Gate>,
     /// The exit code that the runtime sees of the coordinator, if not the one that Shutdown asks for.
     pub coordinator_exit: Option<i32>,
 }
@@ -92,8 +99,9 @@ impl fmt::Debug for Script {
     }
 }
 
-/// The id of the n-th step.
+/// The id of the n-th step of a group with this nonce.
 #[must_use]
-pub fn call_id(n: usize) -> [u8; 16] {
-    [u8::try_from(n + 1).unwrap_or(u8::MAX); 16]
+pub fn call_id(nonce: &str, n: usize) -> [u8; 16] {
+    let hash = sha256(format!("{nonce} {n}").as_bytes());
+    std::array::from_fn(|at| hash[at])
 }

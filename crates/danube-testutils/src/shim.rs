@@ -21,7 +21,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::replies::{chunks, end, honest, sha256};
-use crate::script::{Hello, Script, call_id};
+use crate::script::{Gate, Hello, Script, call_id};
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Exit = Arc<dyn Fn(i32) + Send + Sync>;
@@ -37,6 +37,8 @@ struct Inner {
     exit: Exit,
     /// How each step ends, made once: a step is told of again after each cut.
     ends: Vec<AttachReply>,
+    /// The ids of the script's steps, in order.
+    ids: Vec<[u8; 16]>,
     state: Mutex<State>,
     /// How the danubefile ended.
     runner: watch::Sender<Option<i32>>,
@@ -68,8 +70,9 @@ impl fmt::Debug for Shim {
 impl Shim {
     pub fn new(role: Role, nonce: String, script: Script, exit: Exit) -> Self {
         let ends = script.steps.iter().map(|step| end(&step.output, step.exit_code)).collect();
+        let ids = (0..script.steps.len()).map(|n| call_id(&nonce, n)).collect();
         let (state, runner, acked) = (Mutex::default(), watch::channel(None).0, watch::channel(HashMap::new()).0);
-        Self(Arc::new(Inner { role, nonce, script, exit, ends, state, runner, acked }))
+        Self(Arc::new(Inner { role, nonce, script, exit, ends, ids, state, runner, acked }))
     }
 
     pub fn hello_script(&self) -> Hello {
@@ -90,6 +93,10 @@ impl Shim {
         self.state().starts.iter().filter_map(known).collect()
     }
 
+    pub fn attached(&self) -> usize {
+        self.state().attaches.values().sum()
+    }
+
     pub fn silenced(&self) -> usize {
         self.state().silenced
     }
@@ -104,24 +111,25 @@ impl Shim {
 
     /// Which of the script's steps an id names.
     fn step(&self, id: &[u8]) -> Option<usize> {
-        (0..self.0.script.steps.len()).find(|n| call_id(*n) == id)
+        self.0.ids.iter().position(|known| known == id)
     }
 
     /// The calls that wait for an answer.
     fn waiting(&self) -> Vec<CoordinateRequest> {
         let answered = self.state().answered.clone();
-        let open = (0..self.0.script.steps.len()).filter(|n| !answered.contains_key(&call_id(*n)[..]));
+        let open = (0..self.0.script.steps.len()).filter(|n| !answered.contains_key(&self.0.ids[*n][..]));
         open.map(|n| self.call(n)).collect()
     }
 
     fn call(&self, n: usize) -> CoordinateRequest {
-        let id: String = call_id(n).iter().map(|byte| format!("{byte:02x}")).collect();
+        let call = self.0.ids[n];
+        let id: String = call.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = match self.0.script.steps[n].script_file {
             Some(_) => serde_json::json!({"name": "step", "script_file": "/danube/outbox/script"}),
             None => serde_json::json!({"name": "step", "argv": ["true"]}),
         };
         let line = serde_json::json!({"v": 1, "id": id, "method": "step.run", "params": command});
-        CoordinateRequest { call_id: Bytes::copy_from_slice(&call_id(n)), of: Some(Of::Call(line.to_string().into())) }
+        CoordinateRequest { call_id: Bytes::copy_from_slice(&call), of: Some(Of::Call(line.to_string().into())) }
     }
 
     /// Takes a reply as the SDK would; the danubefile ends when it has all.
@@ -219,6 +227,21 @@ fn all<T: Send + 'static>(replies: impl Iterator<Item = T> + Send + 'static) -> 
     Box::pin(tokio_stream::iter(replies.map(Ok)))
 }
 
+/// Lets the last reply through when the gate is open.
+fn held(gate: Option<Gate>, replies: Replies<AttachReply>) -> Replies<AttachReply> {
+    let Some(gate) = gate else { return replies };
+    Box::pin(replies.then(move |reply| {
+        let mut gate = gate.clone();
+        async move {
+            if matches!(&reply, Ok(AttachReply { of: Some(attach_reply::Of::End(_)) })) {
+                // Who gave the gate up lets everything through.
+                let _ = gate.wait_for(|open| *open).await;
+            }
+            reply
+        }
+    }))
+}
+
 /// An honest file.
 fn file(content: &Bytes, offset: u64) -> Box<dyn Iterator<Item = GetFileReply> + Send> {
     let rest = content.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(content.len())..);
@@ -278,6 +301,7 @@ impl danube_proto::v1::shim_server::Shim for Shim {
             // The request is kept, or the call would end.
             return Ok(Response::new(Box::pin(tokio_stream::pending().map(move |reply| (reply, &requests).0))));
         }
+        let gate = self.0.script.gate.clone().filter(|_| self.0.role == Role::Worker);
         let replies = match (self.0.role, self.step(&first.step_id)) {
             (Role::Coordinator, _) => self.runner_replies(nth, first.offset).await,
             (_, Some(step)) => self.step_replies(step, nth, first.offset),
@@ -291,7 +315,7 @@ impl danube_proto::v1::shim_server::Shim for Shim {
                 shim.acknowledged(&step, ack.offset);
             }
         });
-        Ok(Response::new(self.clone().within_the_spool(id, replies)))
+        Ok(Response::new(held(gate, self.clone().within_the_spool(id, replies))))
     }
 
     async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {

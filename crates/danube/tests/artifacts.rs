@@ -139,3 +139,59 @@ except* StepTimeout:
         );
     }
 }
+
+#[test]
+fn what_was_kept_comes_back_byte_for_byte() {
+    let project = Project::pipeline(
+        "step.run('head -c 3000001 /dev/urandom > big; : > empty; sha256sum big > sum')
+artifacts.upload('big', 'empty')
+step.run('rm big empty; mkdir -p sub; echo old > sub/replaced')
+print(artifacts.download('big').size, artifacts.download('empty', 'new/folder/empty').size)
+artifacts.download('big', 'sub/replaced')
+step.run('sha256sum -c sum && cmp big sub/replaced && test ! -s new/folder/empty && echo more >> big && echo all there')
+try:
+    artifacts.download('small')
+except ArtifactNotFound as error:
+    print('none:', error)",
+    );
+    let ran = project.run(&["--json"]).expect(0).says("3000001 0").says("all there");
+    ran.says("none: the job keeps no artifact `small`: upload it first");
+}
+
+#[test]
+fn nothing_is_written_outside_the_workspace() {
+    let project = Project::pipeline(
+        "import os
+from danube import _mailbox
+step.run('echo mine > a; mkdir real folder; ln -s /tmp out; ln -s real within; ln -s ../../../tmp/up up')
+artifacts.upload('a')
+for path in ('out/x', '../x', '/tmp/x', 'real/../../x', '', '.', 'folder', 'up/x', 'a/b'):
+    try:
+        _mailbox.call('artifacts.download', {'name': 'a', 'path': path}, os.urandom(16).hex())
+        print('WRITTEN', path)
+    except DanubeError as error:
+        print('refused', path, type(error).__name__)
+try:
+    artifacts.download('a', 'folder')
+except UsageError as error:
+    print('words:', error)
+step.run('test ! -e /tmp/x && test -d folder && cat a')",
+    );
+    let ran = project.run(&[]).expect(0).never_says("WRITTEN").never_says("InfraError").says("mine");
+    assert_eq!(ran.stdout.matches("refused ").count(), 9, "{}", ran.stdout);
+    ran.says("words: `folder`: cannot write /workspace/folder");
+}
+
+#[test]
+fn a_hundred_thousand_files_are_refused_at_once() {
+    let project = Project::pipeline(
+        "step.run('mkdir many; cd many; seq 100000 | xargs touch', name='many')
+try:
+    artifacts.upload('many')
+except UsageError as error:
+    print('refused:', error)",
+    );
+    let ran = project.run(&["--json"]).expect(0);
+    let ran = ran.says("refused: 100000 files match, and a job keeps at most 10000: upload an archive, or less");
+    assert_eq!(names(&ran), Vec::<String>::new());
+}

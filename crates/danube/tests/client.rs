@@ -92,6 +92,38 @@ fn a_job_from_its_start_to_its_files() {
 }
 
 #[test]
+fn what_tests_said_is_told_failures_first() {
+    let xml = r#"<testsuite><testcase classname='Caret' name='minor'/><testcase classname='Caret' name='major' time='0.25'>
+<failure message='expected 1, got 2'>at line 7&#10;\x1b[31mred</failure><system-out>words on stdout</system-out></testcase>
+<testcase name='later'><skipped/></testcase></testsuite>"#;
+    let project = Project::new(
+        "from danube import pipeline, reports, step, summary\n\n@pipeline(name='test')\ndef build():\n    step.run('true')\n    \
+         reports.junit('report.xml')\n    summary.markdown('# Größe\\n\x1b]0;title\x07plain')\n",
+    );
+    project.write("report.xml", xml.replace("\\x1b", "&#9;"));
+    let dev = Dev::start(&project, &[]);
+    dev.end("latest");
+    let all = run(&project, &["tests"]).expect(0).says("3 tests, 1 failed, 1 skipped");
+    let order: Vec<&str> = all.stdout.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(order[order.len() - 3..], ["1-1", "1-2", "1-0"], "{}", all.stdout);
+    let failed = run(&project, &["tests", "1", "--failed"]).expect(0).says("✘").says("Caret › major");
+    failed.says("expected 1, got 2").never_says("later");
+    let one = run(&project, &["tests", "1", "1-1"]).expect(0).says("✘ Caret › major: failed");
+    one.says("at line 7").says("words on stdout");
+    run(&project, &["tests", "1", "9-9"]).expect(2).says("has no test 9-9");
+    run(&project, &["job"])
+        .expect(0)
+        .says("3 tests, 1 failed, 1 skipped")
+        .says("Summary\n  # Größe\n")
+        .never_says("\x1b]");
+    let json = run(&project, &["tests", "--json", "--failed"]).expect(0);
+    let json: Value = serde_json::from_str(&json.stdout).expect("one document");
+    assert_eq!(json, dev.get("/jobs/latest/tests?failures=true"));
+    run(&project, &["tests", "--limit", "0"]).expect(2);
+    dev.stop().expect(0);
+}
+
+#[test]
 fn programs_get_the_objects_of_the_api() {
     let project = much();
     let dev = Dev::start(&project, &[]);

@@ -59,6 +59,28 @@ fn a_full_disk_stops_a_job_until_there_is_room() {
     assert_eq!(ran.names(), ["much", "after"]);
 }
 
+/// What does not fit is not kept, nothing of it stays, and the next upload finds the room.
+#[test]
+fn an_upload_that_finds_no_room_is_refused_in_words() {
+    if !is_root() {
+        return;
+    }
+    let project = Project::pipeline(
+        "step.run('head -c 60000000 /dev/zero > big; echo small > small', name='files')
+for name in ('big', 'small'):
+    try:
+        print('kept:', artifacts.upload(name)[0].size)
+    except InfraError as error:
+        print('refused:', error)
+step.run('cat small', name='after')",
+    );
+    let ran = Watched::of(on_a_small_disk(&project, "200m", "110m")).end().expect(0);
+    let ran = ran.says("refused: `big` cannot be kept").says("No space left").says("make room");
+    let ran = ran.says("kept: 6");
+    let kept = ran.events().into_iter().filter(|event| event["type"] == "artifact").count();
+    assert_eq!((kept, ran.names()), (1, vec!["files".to_owned(), "after".to_owned()]));
+}
+
 #[test]
 fn a_disk_that_is_full_from_the_start_is_said_so() {
     if !is_root() {

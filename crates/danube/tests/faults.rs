@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use danube_engine::FAILPOINTS;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use support::events::Watched;
-use support::{Project, Ran, Random, seed};
+use support::processes::{below, kill, monitor, shim_of};
+use support::{Project, Ran, Random, kill_rounds, seed};
 
 /// A service; steps after and beside each other, one with long output, one captured; each leaves a mark, told in the end.
 const BODY: &str = r#"service.start('host', name='db', command=['sh', '-c', 'echo up; touch /tmp/up; exec sleep 1000'],
@@ -28,6 +29,8 @@ print('the danubefile says', value.strip())
 step.run('echo five >> marks', name='added', image='com' + 'puted')
 step.run('sort marks | tee sorted', name='marks')
 artifacts.upload('sorted')
+artifacts.download('sorted', 'back/sorted')
+step.run('cmp sorted back/sorted', name='back')
 step.run("echo '<testsuite><testcase name=\"a\"/><testcase name=\"b\"><failure/></testcase></testsuite>' > report.xml")
 reports.junit('report.xml')
 summary.markdown('# Done')
@@ -131,11 +134,6 @@ fn killed_after(mut run: Watched, events: u64) -> bool {
     ended["type"] != "job"
 }
 
-/// How many rounds of random kills must hit: `DANUBE_KILL_ROUNDS`, or 10.
-fn rounds() -> u32 {
-    std::env::var("DANUBE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
-}
-
 /// Kills a run after so many events, and what goes on with it after so many more. None when either kill came too late:
 /// the job had ended, and there was nothing to go on with.
 fn killed_twice(project: &Project, first: u64, second: u64) -> Option<Ran> {
@@ -153,7 +151,7 @@ fn killed_at_any_instant_and_while_going_on_the_job_is_whole() {
     let undisturbed = Project::pipeline(BODY);
     let wanted = whole(&undisturbed, &undisturbed.run(&RUN).expect(0));
     let mut random = Random(seed());
-    let (rounds, mut hit, mut late) = (rounds(), 0, 0);
+    let (rounds, mut hit, mut late) = (kill_rounds(), 0, 0);
     while hit < rounds {
         let project = Project::pipeline(BODY);
         // Up to 2^14 of the run's 20 000 events, early ones as likely as late ones.
@@ -205,42 +203,6 @@ while not os.path.exists('begun'):
     let ran = resumed(&project).expect(1).because("steps_abandoned");
     assert_eq!((ran.names(), ran.step(1)["cause"].as_str()), (vec!["left".to_owned()], Some("stopped")));
     assert_eq!(fs::read(logs(&project).join("1.raw")).expect("a log"), b"begun\n");
-}
-
-/// Every process below another, by parent.
-fn below(ancestor: i32) -> Vec<(i32, String)> {
-    let stat = |pid: i32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (start, rest) = text.rsplit_once(')')?;
-        let parent = rest.split_whitespace().nth(1)?.parse::<i32>().ok()?;
-        Some((pid, parent, start.split_once('(')?.1.to_owned()))
-    };
-    let pids = fs::read_dir("/proc").expect("/proc").flatten();
-    let all: Vec<_> = pids.filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?)).collect();
-    let (mut found, mut pending) = (Vec::new(), vec![ancestor]);
-    while let Some(parent) = pending.pop() {
-        for (pid, _, name) in all.iter().filter(|(_, its, _)| *its == parent) {
-            found.push((*pid, name.clone()));
-            pending.push(*pid);
-        }
-    }
-    found
-}
-
-fn monitor(project: &Project) -> i32 {
-    let group = project.groups().pop().expect("a group");
-    fs::read_to_string(group.join("monitor.pid")).expect("its pid").trim().parse().expect("a number")
-}
-
-/// The shim that has a child of this name somewhere below it.
-fn shim_of(project: &Project, child: &str) -> i32 {
-    let mut shims = below(monitor(project)).into_iter().filter(|(_, name)| name.starts_with("danube-shim"));
-    let of_it = |(pid, _): &(i32, String)| below(*pid).iter().any(|(_, name)| name.starts_with(child));
-    shims.rfind(of_it).expect("a shim").0
-}
-
-fn kill(pid: i32) {
-    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
 }
 
 /// A job in the midst of a step, after output of another.

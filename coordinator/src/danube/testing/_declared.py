@@ -34,6 +34,8 @@ class Declared:
     timeout: float | None = None
     cleanup_timeout: float = 60.0
     memory: int | None = None
+    concurrency: str = ""
+    cancel_superseded: bool = False
 
 
 def read(path: str, source: bytes) -> Declared:
@@ -177,6 +179,9 @@ class _Reader:
                 self._wrongs += [not_literal(node) for node in broken]
             else:
                 self._keyword(keyword.arg, keyword.value, declared)
+        if not self._wrongs and declared.cancel_superseded and not declared.concurrency:
+            message = "`cancel_superseded` needs a group within which jobs give way"
+            self._wrong(call, message, 'add it, for example concurrency="tests-{branch}"')
 
     def _keyword(self, name: str, node: ast.expr, declared: Declared) -> None:
         value = literal(node)
@@ -227,6 +232,20 @@ def _check_retries(_declared: Declared, value: object) -> None:
         raise ValueError(f"`retries` must be a whole number from 0 to 10, not {value!r}")
 
 
+def _set_concurrency(declared: Declared, value: object) -> None:
+    declared.concurrency = _text("`concurrency`", value).strip()
+    if len(declared.concurrency) > 100:
+        raise ValueError("`concurrency` must be at most 100 characters")
+    if set("{}") & set(declared.concurrency.replace("{branch}", "")):
+        raise ValueError(f"`concurrency` must be a string with no braces but `{{branch}}`, not {value!r}")
+
+
+def _set_cancel_superseded(declared: Declared, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"`cancel_superseded` must be True or False, not {value!r}")
+    declared.cancel_superseded = value
+
+
 def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, not {value!r}")
@@ -244,4 +263,6 @@ _SETTERS: dict[str, Callable[[Declared, object], None]] = {
     "disk": _check_disk,
     "arch": _check_arch,
     "retries": _check_retries,
+    "concurrency": _set_concurrency,
+    "cancel_superseded": _set_cancel_superseded,
 }

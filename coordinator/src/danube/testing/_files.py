@@ -44,6 +44,22 @@ class Artifacts:
         return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+    def download(self, name: str, path: str) -> Kept:
+        """Puts a kept file into the workspace."""
+        content = self.kept.get(name)
+        if content is None:
+            return "artifact_not_found", (
+                f"the job keeps no artifact `{name}`: upload it first with artifacts.upload, or look at what that returned"
+            )
+        place = self._workspace / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        except OSError as error:
+            return "invalid", f"`{path}`: cannot write /workspace/{path}: {error.strerror}"
+        return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 class Summary:
     """What `summary.markdown` wrote."""
 

@@ -150,6 +150,8 @@ class Master:
             return self._secret(params["name"])
         if call["method"] == "artifacts.upload":
             return self._kept(lambda: self.artifacts.upload(params["path"], params["name"]))
+        if call["method"] == "artifacts.download":
+            return self._kept(lambda: self.artifacts.download(params["name"], params["path"]))
         if call["method"] == "reports.junit":
             return self._kept(lambda: self.reports.junit(params["paths"], params["name"]))
         if call["method"] == "summary.markdown":

@@ -145,13 +145,27 @@ pub const KEYWORDS: &[Keyword] = &[
     Keyword {
         name: "retries",
         value: "whole number from 0 to 10",
-        default: "0",
+        default: "2 while no step has started, else 0",
         example: "1",
-        meaning: "How often a job that failed by infrastructure, never by its script, is tried again by a server. `danube run` tries once.",
+        meaning: "How often a job that failed by infrastructure, never by its script, is tried again by a server, also after steps have started. `danube run` tries once.",
+        set: |file, value, report| file.retries = report.take(retries(value)),
+    },
+    Keyword {
+        name: "concurrency",
+        value: "string, at most 100 characters; `{branch}` in it stands for the branch",
+        default: "none",
+        example: r#""deploy-{branch}""#,
+        meaning: "Of the jobs with the same group, whatever their pipeline, one runs at a time; a newer job of the pipeline takes the place of those of the group that wait.",
+        set: |file, value, report| file.concurrency = report.take(concurrency(value)),
+    },
+    Keyword {
+        name: "cancel_superseded",
+        value: "`True` or `False`",
+        default: "`False`",
+        example: "True",
+        meaning: "A newer job of the pipeline also cancels those of its `concurrency` group that run.",
         set: |file, value, report| {
-            if let Some(retries) = report.take(retries(value)) {
-                file.retries = retries;
-            }
+            file.cancel_superseded = report.take(flag(value, "`cancel_superseded`")).unwrap_or(false)
         },
     },
 ];
@@ -185,6 +199,25 @@ fn retries(value: &Literal) -> Result<u32, Wrong> {
     match value.value {
         Value::Int(number @ 0..=10) => Ok(u32::try_from(number).unwrap_or(0)),
         _ => Err(value.not("`retries`", "a whole number from 0 to 10", "retries=1")),
+    }
+}
+
+fn concurrency(value: &Literal) -> Result<String, Wrong> {
+    let example = r#"concurrency="deploy-{branch}""#;
+    let group = value.text("`concurrency`", example)?;
+    if group.chars().count() > 100 {
+        return Err(value.not("`concurrency`", "at most 100 characters", example));
+    }
+    match group.replace("{branch}", "").contains(['{', '}']) {
+        true => Err(value.not("`concurrency`", "a string with no braces but `{branch}`", example)),
+        false => Ok(group.trim().to_owned()),
+    }
+}
+
+fn flag(value: &Literal, what: &str) -> Result<bool, Wrong> {
+    match value.value {
+        Value::Bool(flag) => Ok(flag),
+        _ => Err(value.not(what, "True or False", "cancel_superseded=True")),
     }
 }
 

@@ -49,8 +49,12 @@ pub struct Danubefile {
     pub arch: Option<Arch>,
     /// The only names that steps may reach.
     pub egress: Option<Vec<EgressRule>>,
-    /// Tries after a failure of infrastructure.
-    pub retries: u32,
+    /// Tries after a failure of infrastructure, where it says how many.
+    pub retries: Option<u32>,
+    /// Of the jobs with the same one, one runs at a time; `{branch}` stands for the branch.
+    pub concurrency: Option<String>,
+    /// A newer job cancels those of its group also when they run.
+    pub cancel_superseded: bool,
     /// Images and limits of the steps and services in the file, in its order.
     pub uses: Vec<ImageUse>,
 }
@@ -118,7 +122,9 @@ fn defaults(function: &StmtFunctionDef, line: usize) -> Danubefile {
         resources: Resources::default(),
         arch: None,
         egress: None,
-        retries: 0,
+        retries: None,
+        concurrency: None,
+        cancel_superseded: false,
         uses: Vec::new(),
     }
 }
@@ -234,6 +240,11 @@ fn arguments(arguments: &Arguments, file: &mut Danubefile, report: &mut Report<'
     }
     for argument in &arguments.keywords {
         keyword(argument, file, report);
+    }
+    // A group that could not be read would be told as missing.
+    if report.is_clean() && file.cancel_superseded && file.concurrency.is_none() {
+        let message = "`cancel_superseded` needs a group within which jobs give way";
+        report.wrong(Wrong::new(arguments.range, message, "add it, for example concurrency=\"tests-{branch}\""));
     }
 }
 

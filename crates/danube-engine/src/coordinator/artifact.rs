@@ -1,14 +1,18 @@
 //! One `artifacts.upload`: the file is read from a worker's shim, hashed as it arrives, made durable, and then has its
 //! row. The danubefile only says which file: nothing that it, or a step, says about the content counts.
+//!
+//! One `artifacts.download`: the kept bytes go back to the worker's shim under the recorded hash.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use danube_core::artifact::ArtifactName;
 use danube_core::id::StepId;
 use danube_core::runtime::Runtime;
-use danube_proto::mailbox::{Answer, ArtifactUpload, CallError, ErrorCode};
+use danube_proto::mailbox::{Answer, ArtifactDownload, ArtifactUpload, CallError, ErrorCode};
+use danube_proto::v1::{PutFileHeader, PutTarget};
 use danube_store::Durability;
 use danube_store::artifacts::{self, ArtifactRow, Caps, Inserted, NewArtifact};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +28,8 @@ use crate::shim::transfer::Fetched;
 
 /// The largest artifact, in bytes.
 const LARGEST: u64 = 4 << 30;
+/// Modes are not kept: whoever is in the job may read and change what was put there.
+const MODE: u32 = 0o664;
 /// What an attempt may keep: more is a cache, or a mistake.
 const CAPS: Caps = Caps { count: 10_000, bytes: 16 << 30 };
 
@@ -50,6 +56,55 @@ where
         let _ = std::fs::remove_file(&path);
     }
     kept
+}
+
+/// Puts a kept file of this attempt into the workspace. Delivered again after a restart, nothing is written twice: the
+/// shim knows the call's transfer.
+pub async fn download<R>(shared: &Arc<Shared<R>>, id: StepId, wanted: &ArtifactDownload) -> Result<Answer, CallError>
+where
+    R: Runtime,
+    R::Stream: AsyncRead + AsyncWrite,
+{
+    if let Some(closed) = shared.closed() {
+        return Err(refused(closed));
+    }
+    let attempt = &shared.plan.group.attempt;
+    let name = named(shared, &wanted.name)?;
+    let below = workspace::below(&wanted.path)?;
+    let found = artifacts::get(shared.services.store.read(), attempt, &name).await.map_err(infra)?;
+    let row = found.ok_or_else(|| missing(&name))?;
+    let file = whole(&shared.services.artifacts.path(attempt, &row), &row)?;
+    let (_, link) = container::of_image(shared, &shared.plan.default_image).await?;
+    let header = PutFileHeader {
+        transfer_id: format!("artifact-{id}"),
+        target: PutTarget::File.into(),
+        path: workspace::path(&below),
+        size: u64::try_from(row.size).unwrap_or(0),
+        sha256: Bytes::copy_from_slice(&row.sha256),
+        mode: MODE,
+    };
+    workspace::put(&link, header, &below, &file).await?;
+    failpoint("artifact-placed");
+    Ok(answer(&row))
+}
+
+fn missing(name: &ArtifactName) -> CallError {
+    let message = format!(
+        "the job keeps no artifact `{name}`: upload it first with artifacts.upload, or look at what that returned"
+    );
+    CallError { code: ErrorCode::ArtifactNotFound, message }
+}
+
+/// The file of a row, which has as many bytes as that says.
+fn whole(path: &Path, row: &ArtifactRow) -> Result<File, CallError> {
+    let file =
+        File::open(path).map_err(|error| infra(format!("the artifact `{}` cannot be read: {error}", row.name)))?;
+    let bytes = file.metadata().map_err(infra)?.len();
+    if i64::try_from(bytes) == Ok(row.size) {
+        return Ok(file);
+    }
+    let (name, wanted) = (&row.name, row.size);
+    Err(infra(format!("the artifact `{name}` has {bytes} bytes on the master's disk, not the {wanted} that were kept")))
 }
 
 /// Secrets are masked in names too: names are shown.

@@ -214,13 +214,14 @@ fn parse(id: StepId, line: &[u8]) -> Result<CallLine, CallError> {
 }
 
 /// Every method of docs/protocol.md §6.
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 9] = [
     "step.run",
     "step.cancel",
     "service.start",
     "service.stop",
     "secrets.get",
     "artifacts.upload",
+    "artifacts.download",
     "reports.junit",
     "summary.markdown",
 ];

@@ -57,6 +57,7 @@ where
             Call::ServiceStop(stop) => self.stop_service(&stop).await,
             Call::SecretGet(get) => self.secret(&get),
             Call::ArtifactUpload(upload) => artifact::upload(&self.0, id, &upload).await,
+            Call::ArtifactDownload(download) => artifact::download(&self.0, id, &download).await,
             Call::ReportsJunit(junit) => report::junit(&self.0, id, &junit).await,
             Call::SummaryMarkdown(summary) => summary::markdown(&self.0, id, summary).await,
         };

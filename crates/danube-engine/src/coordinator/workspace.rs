@@ -4,6 +4,7 @@ use std::fs::File;
 
 use danube_core::artifact::ArtifactName;
 use danube_proto::mailbox::{CallError, ErrorCode};
+use danube_proto::v1::PutFileHeader;
 use tonic::Code;
 
 use super::{infra, invalid};
@@ -27,8 +28,23 @@ pub async fn fetch(
     missing: ErrorCode,
     into: &File,
 ) -> Result<Fetched, CallError> {
-    let fetched = transfer::fetch(link, &format!("{WORKSPACE}/{path}"), largest, into).await;
+    let fetched = transfer::fetch(link, &self::path(path), largest, into).await;
     fetched.map_err(|error| failed(path, missing, error))
+}
+
+/// A file's path as a shim knows it.
+pub fn path(below: &ArtifactName) -> String {
+    format!("{WORKSPACE}/{below}")
+}
+
+/// Writes a file of the master's into the workspace.
+pub async fn put(link: &Link, header: PutFileHeader, path: &ArtifactName, from: &File) -> Result<(), CallError> {
+    let sent = transfer::put(link, header, from).await;
+    sent.map_err(|error| match error {
+        // The shim's words: a folder is there, a link leads out, the disk is full.
+        TransferError::Call(CallFailed::Refused(status)) => invalid(format!("`{path}`: {}", status.message())),
+        other => infra(format!("`{path}`: {other}")),
+    })
 }
 
 fn failed(path: &ArtifactName, missing: ErrorCode, error: TransferError) -> CallError {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use danube_core::id::{ContainerName, StepId};
+use danube_core::retry::Retries;
 use danube_core::runtime::{GroupSpec, ImageSource, Resources};
 use danube_proto::mailbox::Context;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct Plan {
     pub secrets: Vec<String>,
     /// Limits of containers that are added at run time.
     pub resources: Resources,
+    /// How often it may be tried again.
+    #[serde(default)]
+    pub retries: Retries,
 }
 
 /// The SDK's runner.
@@ -61,5 +65,11 @@ impl Plan {
     #[must_use]
     pub fn source(&self, image: &str) -> ImageSource {
         self.sources.get(image).cloned().unwrap_or_else(|| ImageSource::parse(image).based_on(&self.base))
+    }
+
+    /// Whether its files can be had again just as they were: changes that are in no commit are kept nowhere.
+    #[must_use]
+    pub const fn is_of_a_commit(&self) -> bool {
+        self.context.commit_sha.is_some() && !self.context.dirty
     }
 }

@@ -96,16 +96,9 @@ impl StepEnded {
     /// The end of a step from before a restart.
     #[must_use]
     pub fn again(row: &StepRow) -> Self {
-        let cause = match row.cause.as_deref() {
-            Some("exited" | "oom") => StepCause::Exited,
-            Some("timed_out") => StepCause::TimedOut,
-            Some("stopped") => StepCause::Stopped,
-            Some("not_started") => StepCause::NotStarted,
-            _ => StepCause::Lost,
-        };
         Self {
             number: row.number,
-            cause,
+            cause: cause_of(row.cause.as_deref()),
             exit_code: row.exit_code.unwrap_or(-1),
             message: row.message.clone(),
             duration_ms: u64::try_from(row.duration_ms.unwrap_or(0)).unwrap_or(0),
@@ -119,6 +112,18 @@ impl StepEnded {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.cause == StepCause::Exited && self.exit_code == 0
+    }
+}
+
+/// What the word in a step's row, and in the API, says of its end. A word that nobody knows yet says nothing.
+#[must_use]
+pub fn cause_of(word: Option<&str>) -> StepCause {
+    match word {
+        Some("exited" | "oom") => StepCause::Exited,
+        Some("timed_out") => StepCause::TimedOut,
+        Some("stopped") => StepCause::Stopped,
+        Some("not_started") => StepCause::NotStarted,
+        _ => StepCause::Lost,
     }
 }
 
@@ -163,5 +168,26 @@ impl Observer {
         if let Some(sender) = &self.0 {
             let _ = sender.send(progress);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use danube_proto::v1::EndCause;
+
+    use super::*;
+
+    #[test]
+    fn every_word_that_a_row_can_have_is_known() {
+        let known = |cause: EndCause| cause_of(Some(&cause.as_str_name().to_ascii_lowercase()));
+        assert_eq!(known(EndCause::Exited), StepCause::Exited);
+        assert_eq!(known(EndCause::TimedOut), StepCause::TimedOut);
+        assert_eq!(known(EndCause::Stopped), StepCause::Stopped);
+        assert_eq!(known(EndCause::NotStarted), StepCause::NotStarted);
+        for lost in [EndCause::Orphaned, EndCause::MasterAway, EndCause::Evicted, EndCause::Unspecified] {
+            assert_eq!(known(lost), StepCause::Lost, "{lost:?}");
+        }
+        assert_eq!(cause_of(Some("oom")), StepCause::Exited);
+        assert_eq!(cause_of(None), StepCause::Lost);
     }
 }

@@ -408,6 +408,11 @@ impl<R: Runtime> Shared<R> {
         steps.last
     }
 
+    /// Whether a step of the danubefile was started.
+    pub fn any_step(&self) -> bool {
+        lock(&self.steps).last > 0
+    }
+
     /// Notes that the shim keeps what a step captured until its answer has arrived.
     pub fn keep_unreleased(&self, id: StepId, link: Link, bytes: u64) {
         lock(&self.steps).unreleased.insert(id, (link, bytes));

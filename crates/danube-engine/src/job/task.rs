@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use danube_core::job::Verdict;
 use danube_core::machine::{Effect, Event, Machine};
+use danube_core::retry::Tried;
 use danube_core::runtime::Runtime;
 use danube_store::artifacts;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,8 +29,8 @@ pub enum Order {
     Kill,
 }
 
-/// Runs a job to its end, or goes on with one that another engine began: nothing is done twice. The group is deleted
-/// and the verdict durable when this returns.
+/// Runs an attempt of a job to its end, or goes on with one that another engine began: nothing is done twice. The group
+/// is deleted and the verdict durable when this returns; the job is over, unless its rows say that it is tried again.
 ///
 /// # Errors
 /// When the database or the log cannot be written, a secret cannot be hidden, or another engine has taken over. The job
@@ -51,6 +52,7 @@ where
     let before = records::resume(&shared).await?;
     tell_again(&shared).await?;
     if let Some(verdict) = before.verdict {
+        shared.observer.tell(Progress::Finished(verdict.clone()));
         return remove(&shared, verdict).await;
     }
     let machine = Machine::new(before.steps);
@@ -96,7 +98,7 @@ where
     }
 }
 
-/// Writes the verdict; then nothing of the job is left to do.
+/// Writes the verdict; then nothing of the attempt is left to do.
 async fn finish<R>(shared: &Shared<R>, effects: Effects<R>, mut verdict: Verdict) -> Result<Verdict, EngineError>
 where
     R: Runtime,
@@ -105,15 +107,29 @@ where
     if let Some(reason) = &mut verdict.reason {
         reason.message = shared.mask(&reason.message);
     }
-    records::finish(shared, &verdict).await?;
+    let again = records::finish(shared, &verdict, goes_on(shared, &verdict)).await?;
+    if !again {
+        shared.observer.tell(Progress::Finished(verdict.clone()));
+    }
     // Nothing may still be made while it is removed: a cancel can come before the containers stand.
     effects.end().await;
     remove(shared, verdict).await
 }
 
-/// Tells of a durable verdict and removes every trace of the containers.
+/// Whether the job shall be tried again after such an end.
+fn goes_on<R: Runtime>(shared: &Shared<R>, verdict: &Verdict) -> bool {
+    let Some(reason) = &verdict.reason else { return false };
+    let plan = &shared.plan;
+    plan.retries.go_on_after(Tried {
+        number: plan.group.attempt.number,
+        kind: reason.kind,
+        any_step: shared.any_step(),
+        same_inputs: plan.is_of_a_commit(),
+    })
+}
+
+/// Removes every trace of the containers.
 async fn remove<R: Runtime>(shared: &Shared<R>, verdict: Verdict) -> Result<Verdict, EngineError> {
-    shared.observer.tell(Progress::Finished(verdict.clone()));
     shared.services.runtime.delete(&shared.plan.group.attempt).await?;
     failpoint("group-deleted");
     Ok(verdict)

@@ -61,8 +61,10 @@ impl House {
             created_ms: 0,
             rerun_of: None,
             concurrency: None,
+            supersedes: false,
         };
-        let attempt = attempts::NewAttempt { id: key(1).attempt, nonce: "n".into(), budget_ms: 1, started_ms: 0 };
+        let attempt =
+            attempts::NewAttempt { id: key(1).attempt, nonce: "n".into(), budget_ms: 1, started_ms: 0, tries: 1 };
         let insert = self.store.write(|tx| {
             Box::pin(async move {
                 jobs::insert(tx, &job).await?;

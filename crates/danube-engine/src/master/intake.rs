@@ -138,6 +138,7 @@ impl Master {
             created_ms: now_ms(),
             rerun_of: given.inputs_of,
             concurrency: checked.concurrency,
+            supersedes: checked.supersedes,
         };
         let write = self.store().write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await }));
         let number = write.await.map_err(EngineError::from)?;
@@ -193,7 +194,7 @@ fn new_id() -> Result<JobId, EngineError> {
 }
 
 /// Parameters as they could have been typed.
-fn given_params(params: &str) -> Vec<(String, String)> {
+pub(super) fn given_params(params: &str) -> Vec<(String, String)> {
     let values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(params).unwrap_or_default();
     let text = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => text,

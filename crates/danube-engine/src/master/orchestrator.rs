@@ -81,6 +81,17 @@ where
                 Some(stop) = stop.recv() => if self.stops(stop).await { return Ok(()) },
                 () = tokio::time::sleep(AGAIN), if looked.is_err() => {}
             }
+            self.catch_up().await;
+        }
+    }
+
+    /// Sees to all that has come by now: one look at the rows is enough for it, however many jobs there are.
+    async fn catch_up(&mut self) {
+        while let Ok(wake) = self.woken.try_recv() {
+            self.woken(wake);
+        }
+        while let Some(ended) = self.lines.try_join_next_with_id() {
+            self.ended(ended).await;
         }
     }
 
@@ -98,7 +109,10 @@ where
 
     /// Brings what runs in line with the rows: there is no other way for a job to start, be it new or from before.
     async fn look(&mut self) -> Result<(), EngineError> {
-        let open = jobs::open(self.master.store().read()).await?;
+        let mut open = jobs::open(self.master.store().read()).await?;
+        if self.give_way(&open).await? {
+            open = jobs::open(self.master.store().read()).await?;
+        }
         for (row, id) in open.iter().filter_map(|row| Some((row, row.id.parse::<JobId>().ok()?))) {
             if row.waits && (row.cancelled || self.is_draining()) {
                 self.never_starts(&id).await?;
@@ -110,6 +124,30 @@ where
             self.claim(&open).await?;
         }
         Ok(())
+    }
+
+    /// Ends jobs that a newer one of their group takes the place of. Their rows say so first. Whether there were any.
+    async fn give_way(&self, open: &[OpenRow]) -> Result<bool, EngineError> {
+        let giving = Master::give_way(open);
+        if giving.is_empty() {
+            return Ok(false);
+        }
+        let written = giving.clone();
+        let write = self.master.store().write(move |tx| {
+            Box::pin(async move {
+                for (id, message) in &written {
+                    jobs::supersede(tx, id, message, now_ms()).await?;
+                }
+                Ok(())
+            })
+        });
+        write.await?;
+        failpoint("superseded");
+        for (id, _) in giving {
+            self.woken(Wake::Cancel(id.clone()));
+            self.master.live().touch(&id);
+        }
+        Ok(true)
     }
 
     /// Starts the jobs whose turn has come. Their rows say so first.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use danube_core::id::JobId;
-use danube_core::queue::{Entry, decide};
+use danube_core::queue::{Entry, Open, decide, superseded};
 use danube_store::jobs::{self, OpenRow};
 
 use super::Master;
@@ -55,6 +55,13 @@ impl Master {
         waiting.into_iter().zip(decided).collect()
     }
 
+    /// The jobs that give way to newer ones, each with the words for it.
+    pub(super) fn give_way(open: &[OpenRow]) -> Vec<(JobId, String)> {
+        let jobs: Vec<Open<'_>> = open.iter().map(as_open).collect();
+        let decided = open.iter().zip(superseded(&jobs));
+        decided.filter_map(|(row, gives)| Some((row.id.parse().ok()?, gives?.to_string()))).collect()
+    }
+
     fn in_words(&self, wait: Option<danube_core::queue::Wait>) -> String {
         match wait {
             _ if self.0.draining.load(Ordering::Relaxed) => "this instance is about to stop".to_owned(),
@@ -62,6 +69,10 @@ impl Master {
             None => "it is about to start".to_owned(),
         }
     }
+}
+
+fn as_open(row: &OpenRow) -> Open<'_> {
+    Open { entry: entry(row), number: row.number, waits: row.waits, supersedes: row.supersedes, ends: row.cancelled }
 }
 
 fn entry(row: &OpenRow) -> Entry<'_> {

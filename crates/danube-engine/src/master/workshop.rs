@@ -30,6 +30,8 @@ pub struct Checked {
     pub params: serde_json::Map<String, serde_json::Value>,
     /// Of the jobs with the same one, one runs at a time.
     pub concurrency: Option<String>,
+    /// Older jobs of its group and pipeline give way to it also when they run.
+    pub supersedes: bool,
 }
 
 /// A job that can be run.

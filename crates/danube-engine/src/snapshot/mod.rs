@@ -110,6 +110,19 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
     }
 }
 
+/// The branch that a reference names, or without one that is checked out around `dir`; none where there is none.
+///
+/// # Errors
+/// When Git is missing or refuses, or the reference leads nowhere.
+pub fn branch(dir: &Path, reference: Option<&str>) -> Result<Option<String>, SnapshotError> {
+    match (git::Checkout::find(dir)?, reference) {
+        (Some(checkout), Some(reference)) => Ok(checkout.at(reference)?.branch),
+        (Some(checkout), None) => Ok(checkout.branch),
+        (None, Some(_)) => Err(SnapshotError::NoCommit(dir.to_owned())),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Reads one file of a branch, tag or commit of the checkout around `dir`; `path` is relative to `dir`.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use std::time::Duration;
 use danube_core::egress::{EgressMode, EgressPolicy};
 use danube_core::id::{AttemptId, ContainerName, StepId};
 use danube_core::job::Verdict;
+use danube_core::retry::Retries;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace};
 use danube_engine::EngineError;
 use danube_engine::artifacts::ArtifactDir;
@@ -163,11 +164,16 @@ fn container(name: ContainerName, role: Role) -> ContainerSpec {
 
 /// A coordinator and a worker.
 pub fn plan() -> Plan {
+    plan_of(attempt(), "ab".repeat(16), [0xaa; 16])
+}
+
+/// The same for any attempt.
+pub fn plan_of(attempt: AttemptId, nonce: String, runner: [u8; 16]) -> Plan {
     let worker = ContainerName::worker(1);
     Plan {
         group: GroupSpec {
-            attempt: attempt(),
-            nonce: "ab".repeat(16),
+            attempt,
+            nonce,
             pipeline: "test".to_owned(),
             containers: vec![
                 container(ContainerName::coordinator(), Role::Coordinator),
@@ -180,7 +186,7 @@ pub fn plan() -> Plan {
         },
         context: Context::default(),
         runner: Runner {
-            step_id: StepId::from_bytes([0xaa; 16]),
+            step_id: StepId::from_bytes(runner),
             argv: vec!["python3".to_owned()],
             context: "/danube/context.json".to_owned(),
         },
@@ -193,6 +199,7 @@ pub fn plan() -> Plan {
         base: std::path::PathBuf::new(),
         secrets: Vec::new(),
         resources: Resources::default(),
+        retries: Retries::Never,
     }
 }
 
@@ -208,6 +215,7 @@ async fn insert(store: &Store, plan: &Plan) {
         created_ms: 0,
         rerun_of: None,
         concurrency: None,
+        supersedes: false,
     };
     store.write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await })).await.expect("a row");
 }

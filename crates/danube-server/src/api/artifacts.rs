@@ -6,21 +6,21 @@ use std::path::PathBuf;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use danube_core::id::{AttemptId, JobId};
+use danube_core::id::AttemptId;
 use danube_store::artifacts::{self, ArtifactRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::jobs::{newest_attempt, row};
+use super::jobs::chosen_attempt;
 use crate::answer::{self, Json, attachment, blocking};
 use crate::context::Ctx;
 use crate::model::Artifact;
 use crate::problem::Problem;
 use crate::range::{Download, Source};
-use crate::request::extract::{InPath, InQuery, job_id};
+use crate::request::extract::{InPath, InQuery, Of};
 use crate::tarball::{Entry, Tarball};
 
-/// The artifacts of a job's newest attempt.
+/// The artifacts of an attempt.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Artifacts {
     /// By name.
@@ -32,6 +32,7 @@ pub(crate) struct Artifacts {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     format: Option<Format>,
+    attempt: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -41,9 +42,13 @@ enum Format {
     Tar,
 }
 
-pub(crate) async fn list(State(ctx): State<Ctx>, InPath(id): InPath<String>) -> Result<Json<Artifacts>, Problem> {
-    let id = job_id(&ctx, &id).await?;
-    let (_, rows) = rows(&ctx, &id).await?;
+pub(crate) async fn list(
+    State(ctx): State<Ctx>,
+    InPath(id): InPath<String>,
+    InQuery(of): InQuery<Of>,
+) -> Result<Json<Artifacts>, Problem> {
+    let attempt = chosen_attempt(&ctx, &id, of.attempt).await?;
+    let rows = artifacts::list(ctx.store().read(), &attempt).await?;
     Ok(Json(Artifacts { artifacts: rows.into_iter().map(Into::into).collect() }))
 }
 
@@ -53,19 +58,12 @@ pub(crate) async fn get(
     InQuery(wanted): InQuery<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = job_id(&ctx, &id).await?;
-    let (attempt, rows) = rows(&ctx, &id).await?;
+    let attempt = chosen_attempt(&ctx, &id, wanted.attempt).await?;
+    let rows = artifacts::list(ctx.store().read(), &attempt).await?;
     match wanted.format {
         None => one(&ctx, &attempt, rows, &name, &headers).await,
         Some(Format::Tar) => folder(&ctx, &attempt, rows, &name),
     }
-}
-
-/// The newest attempt and its artifacts by name.
-async fn rows(ctx: &Ctx, id: &JobId) -> Result<(AttemptId, Vec<ArtifactRow>), Problem> {
-    let attempt = newest_attempt(&row(ctx, id).await?)?;
-    let rows = artifacts::list(ctx.store().read(), &attempt).await?;
-    Ok((attempt, rows))
 }
 
 async fn one(

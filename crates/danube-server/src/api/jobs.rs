@@ -10,17 +10,17 @@ use danube_core::id::{AttemptId, JobId};
 use danube_core::job::JobStatus;
 use danube_engine::master::{Accepted, Cancelled, Submission, SubmitError};
 use danube_store::jobs::{self, Filter, JobRow};
-use danube_store::{attempts, steps};
+use danube_store::{attempts, reports, steps};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::Json;
 use crate::auth::Identity;
 use crate::context::Ctx;
-use crate::model::{Job, JobDetail};
+use crate::model::{Job, JobDetail, TestCounts};
 use crate::problem::{Code, Problem};
 use crate::request::body::{InBody, Texts};
-use crate::request::extract::{InPath, InQuery, job_id, no_job};
+use crate::request::extract::{InPath, InQuery, Of, job_id, no_job};
 
 /// Jobs of a page, unless the query says otherwise.
 const PAGE: u32 = 50;
@@ -77,16 +77,23 @@ pub(crate) async fn list(State(ctx): State<Ctx>, InQuery(wanted): InQuery<Wanted
     Ok(Json(JobPage { jobs: with_queue(&ctx, rows).await?, next }))
 }
 
-pub(crate) async fn get(State(ctx): State<Ctx>, InPath(id): InPath<String>) -> Result<Json<JobDetail>, Problem> {
+pub(crate) async fn get(
+    State(ctx): State<Ctx>,
+    InPath(id): InPath<String>,
+    InQuery(of): InQuery<Of>,
+) -> Result<Json<JobDetail>, Problem> {
     let id = job_id(&ctx, &id).await?;
     let row = row(&ctx, &id).await?;
     let attempts = attempts::list(ctx.store().read(), &id).await?;
-    let steps = steps::list(ctx.store().read(), &newest_attempt(&row)?).await?;
+    let attempt = choose(newest_attempt(&row)?, of.attempt)?;
+    let steps = steps::list(ctx.store().read(), &attempt).await?;
+    let reports = reports::list(ctx.store().read(), &attempt).await?;
     let waiting = if waits(&row) { ctx.master.waiting(&id).await? } else { None };
     let job = Job::new(row, waiting);
     let (steps, attempts) =
         (steps.into_iter().map(Into::into).collect(), attempts.into_iter().map(Into::into).collect());
-    Ok(Json(JobDetail { job, steps, attempts }))
+    let tests = (!reports.is_empty()).then(|| TestCounts::of(&reports));
+    Ok(Json(JobDetail { job, steps, attempts, tests }))
 }
 
 pub(crate) async fn create(
@@ -169,6 +176,19 @@ pub(crate) async fn with_queue(ctx: &Ctx, rows: Vec<JobRow>) -> Result<Vec<Job>,
 /// Only what has not begun can wait.
 fn waits(row: &JobRow) -> bool {
     row.status == JobStatus::Pending.as_str()
+}
+
+/// The attempt that a query names, or the newest one, of the job that a path names.
+pub(crate) async fn chosen_attempt(ctx: &Ctx, id: &str, wanted: Option<u32>) -> Result<AttemptId, Problem> {
+    choose(newest_attempt(&row(ctx, &job_id(ctx, id).await?).await?)?, wanted)
+}
+
+fn choose(newest: AttemptId, wanted: Option<u32>) -> Result<AttemptId, Problem> {
+    match wanted {
+        None => Ok(newest),
+        Some(number) if (1..=newest.number).contains(&number) => Ok(AttemptId { number, ..newest }),
+        Some(number) => Err(Problem::not_found(format!("The job {} has no attempt {number}.", newest.job))),
+    }
 }
 
 /// A job's newest attempt; before there is one it has the number 0, and nothing of it is found.

@@ -4,18 +4,18 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use danube_core::id::JobId;
+use danube_core::id::AttemptId;
 use danube_engine::logs::{Line, LogDir, LogError, LogReader, TextLog, TextStep};
 use danube_store::steps::{self, StepKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::jobs::{newest_attempt, row};
+use super::jobs::chosen_attempt;
 use crate::answer::{self, Blocks, Json, blocking};
 use crate::context::Ctx;
 use crate::problem::Problem;
 use crate::range::{Download, Source};
-use crate::request::extract::{InPath, InQuery, job_id};
+use crate::request::extract::{InPath, InQuery, Of};
 
 /// Lines of a window, unless the query says otherwise, and at most.
 const MOST_LINES: usize = 1000;
@@ -55,11 +55,15 @@ pub(crate) struct Window {
     #[serde(default)]
     from: u64,
     count: Option<usize>,
+    attempt: Option<u32>,
 }
 
-pub(crate) async fn text(State(ctx): State<Ctx>, InPath(id): InPath<String>) -> Result<Response, Problem> {
-    let id = job_id(&ctx, &id).await?;
-    let steps = job_steps(&ctx, &id).await?;
+pub(crate) async fn text(
+    State(ctx): State<Ctx>,
+    InPath(id): InPath<String>,
+    InQuery(of): InQuery<Of>,
+) -> Result<Response, Problem> {
+    let steps = steps_of(&ctx, &chosen_attempt(&ctx, &id, of.attempt).await?).await?;
     let logs = ctx.master.logs().clone();
     let text = blocking(move || {
         // A step whose log is not there yet has said nothing yet.
@@ -81,9 +85,10 @@ impl Blocks for TextLog {
 pub(crate) async fn raw(
     State(ctx): State<Ctx>,
     InPath((id, number)): InPath<(String, u32)>,
+    InQuery(of): InQuery<Of>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let key = step_key(&ctx, &id, number).await?;
+    let key = step_key(&ctx, chosen_attempt(&ctx, &id, of.attempt).await?, number).await?;
     let name = format!("{}-{number}.log", key.attempt.job);
     let etag = format!("{}-{}-{number}", key.attempt.job, key.attempt.number);
     let logs = ctx.master.logs().clone();
@@ -104,7 +109,7 @@ pub(crate) async fn lines(
     if count > MOST_LINES {
         return Err(Problem::bad_request(format!("The count is a number from 0 to {MOST_LINES}.")));
     }
-    let key = step_key(&ctx, &id, number).await?;
+    let key = step_key(&ctx, chosen_attempt(&ctx, &id, window.attempt).await?, number).await?;
     let logs = ctx.master.logs().clone();
     Ok(Json(blocking(move || read_lines(&logs, &key, window.from, count)).await??))
 }
@@ -149,10 +154,9 @@ pub(crate) fn open(logs: &LogDir, key: &StepKey) -> Result<Option<LogReader>, Lo
     }
 }
 
-/// The steps of a job's newest attempt, in order of start.
-pub(crate) async fn job_steps(ctx: &Ctx, id: &JobId) -> Result<Vec<TextStep>, Problem> {
-    let attempt = newest_attempt(&row(ctx, id).await?)?;
-    let rows = steps::list(ctx.store().read(), &attempt).await?;
+/// The steps of an attempt, in order of start.
+pub(crate) async fn steps_of(ctx: &Ctx, attempt: &AttemptId) -> Result<Vec<TextStep>, Problem> {
+    let rows = steps::list(ctx.store().read(), attempt).await?;
     let step = |row: steps::StepRow| {
         let key = StepKey { attempt: attempt.clone(), number: row.number };
         TextStep { key, name: row.name }
@@ -160,10 +164,10 @@ pub(crate) async fn job_steps(ctx: &Ctx, id: &JobId) -> Result<Vec<TextStep>, Pr
     Ok(rows.into_iter().map(step).collect())
 }
 
-/// A step of a job's newest attempt.
-async fn step_key(ctx: &Ctx, id: &str, number: u32) -> Result<StepKey, Problem> {
-    let id = job_id(ctx, id).await?;
-    let key = StepKey { attempt: newest_attempt(&row(ctx, &id).await?)?, number };
+/// A step of an attempt.
+async fn step_key(ctx: &Ctx, attempt: AttemptId, number: u32) -> Result<StepKey, Problem> {
+    let id = attempt.job.clone();
+    let key = StepKey { attempt, number };
     let there = steps::log_commit(ctx.store().read(), &key).await?.is_some();
     there.then_some(key).ok_or_else(|| Problem::not_found(format!("The job {id} has no step {number}.")))
 }

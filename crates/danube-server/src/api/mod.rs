@@ -8,3 +8,5 @@ pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod pipelines;
 pub(crate) mod search;
+pub(crate) mod summaries;
+pub(crate) mod test_reports;

@@ -9,12 +9,13 @@ use danube_engine::logs::{LogDir, LogError, TextStep};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::logs::{job_steps, open};
+use super::jobs::chosen_attempt;
+use super::logs::{open, steps_of};
 use crate::answer::{Json, blocking};
 use crate::context::Ctx;
 use crate::logview::{Case, Needle, scan};
 use crate::problem::Problem;
-use crate::request::extract::{InPath, InQuery, job_id};
+use crate::request::extract::{InPath, InQuery};
 
 /// Matches, unless the query says otherwise.
 const MATCHES: usize = 100;
@@ -53,6 +54,7 @@ pub(crate) struct Match {
 pub(crate) struct Query {
     q: String,
     limit: Option<usize>,
+    attempt: Option<u32>,
 }
 
 pub(crate) async fn search(
@@ -68,8 +70,7 @@ pub(crate) async fn search(
         )));
     }
     let needle = Needle::text(&query.q, Case::Any).map_err(Problem::bad_request)?;
-    let id = job_id(&ctx, &id).await?;
-    let steps = job_steps(&ctx, &id).await?;
+    let steps = steps_of(&ctx, &chosen_attempt(&ctx, &id, query.attempt).await?).await?;
     let _turn = ctx.searches.acquire().await.map_err(Problem::internal)?;
     let wanted = Arc::new(());
     let search = Search { needle, limit, wanted: Arc::downgrade(&wanted) };

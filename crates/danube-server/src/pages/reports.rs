@@ -107,7 +107,7 @@ pub(crate) async fn show(
     let attempt = AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt };
     let db = ctx.store().read();
     let text = Some(wanted.q.as_str()).filter(|text| !text.is_empty());
-    let filter = Filter { report: None, status: status(&wanted.status), text };
+    let filter = Filter { status: status(&wanted.status), text, ..Filter::default() };
     let mut rows = reports::cases(db, &attempt, filter, key(&wanted.after), PAGE + 1).await?;
     let more = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);

@@ -5,6 +5,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use danube_core::id::JobId;
 use danube_store::jobs;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Ctx;
@@ -12,6 +13,13 @@ use crate::problem::Problem;
 
 /// The variable parts of the path.
 pub(crate) struct InPath<T>(pub T);
+
+/// Which attempt is meant; the newest one if it is not said.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Of {
+    pub attempt: Option<u32>,
+}
 
 /// The query. Keys that the route does not know are refused: a misspelt filter must not mean "all".
 pub(crate) struct InQuery<T>(pub T);

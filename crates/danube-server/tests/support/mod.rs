@@ -7,11 +7,13 @@ pub mod rows;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 
 use danube_core::id::AttemptId;
 use danube_core::job::FailureKind;
 use danube_core::queue::Limits;
+use danube_engine::EngineError;
 use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
@@ -39,12 +41,17 @@ pub struct House {
     pub logs: LogDir,
     pub artifacts: ArtifactDir,
     pub master: Master,
+    /// What would run the jobs. The tests write their rows instead, unless they start it.
+    pub work: Mutex<Option<Work>>,
     pub auth: Auth,
     pub address: SocketAddr,
     pub shutdown: CancellationToken,
     pub served: JoinHandle<()>,
     pub dir: TempDir,
 }
+
+/// What runs jobs.
+pub type Work = Pin<Box<dyn Future<Output = Result<(), EngineError>> + Send>>;
 
 /// Takes every job but those with a parameter `bad`.
 struct Workbench;
@@ -55,7 +62,7 @@ impl Workshop for Workbench {
             return Err(Refused { kind: FailureKind::Config, message: "there is no parameter `bad`".into() });
         }
         let params = given.params.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        Ok(Checked { params: params.collect(), concurrency: None })
+        Ok(Checked { params: params.collect(), ..Checked::default() })
     }
 
     fn describe(&self, _: &PipelineRow) -> Result<Description, Refused> {
@@ -116,11 +123,12 @@ impl House {
         let runtime = Arc::new(Scripted::new(Script::default()));
         let services = Services { runtime, store: store.clone(), logs: logs.clone(), artifacts: artifacts.clone() };
         let (_, stop) = tokio::sync::mpsc::unbounded_channel();
-        // Nothing runs the jobs: the tests write their rows.
-        let (master, _) = master::start(services, Arc::new(Workbench), Limits { overall: 1, per_pipeline: 1 }, stop);
+        let limits = Limits { overall: 1, per_pipeline: 1 };
+        let (master, work) = master::start(services, Arc::new(Workbench), limits, stop);
+        let work: Mutex<Option<Work>> = Mutex::new(Some(Box::pin(work)));
         let auth = Auth::new(store.clone(), [token(TOKEN, Permission::Admin), token(READER, Permission::Read)]);
         let (address, shutdown, served) = serve(&master, &auth).await;
-        Self { store, logs, artifacts, master, auth, address, shutdown, served, dir }
+        Self { store, logs, artifacts, master, work, auth, address, shutdown, served, dir }
     }
 }
 

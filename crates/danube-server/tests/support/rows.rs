@@ -6,12 +6,15 @@ use danube_core::artifact::ArtifactName;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::job::JobStatus;
 use danube_core::mask::MaskSet;
+use danube_core::report::{CaseStatus, Counts};
 use danube_core::step::StepKind;
 use danube_engine::logs::StepLog;
 use danube_store::artifacts::{self, ArtifactRow, Caps, NewArtifact};
 use danube_store::attempts::{self, NewAttempt};
 use danube_store::jobs::{self, NewJob, Source};
+use danube_store::reports::{self, NewCase};
 use danube_store::steps::{self, NewStep, StepEnd, StepKey};
+use danube_store::summaries::{self, NewSummary};
 use sha2::{Digest, Sha256};
 
 use super::{House, PIPELINE};
@@ -38,6 +41,7 @@ impl House {
             created_ms: 1_700_000_000_000,
             rerun_of: None,
             concurrency: None,
+            supersedes: false,
         };
         let id = job.id.clone();
         self.store.write(|tx| Box::pin(async move { jobs::insert(tx, &job).await })).await.unwrap();
@@ -56,9 +60,9 @@ impl House {
         let id = attempt(job, number);
         let write = self.store.write(|tx| {
             Box::pin(async move {
-                let new = NewAttempt { id: id.clone(), nonce: "n".into(), budget_ms: 1, started_ms: 5 };
+                let new = NewAttempt { id: id.clone(), nonce: "n".into(), budget_ms: 1, started_ms: 5, tries: 1 };
                 attempts::insert(tx, &new).await?;
-                attempts::set_status(tx, &id, JobStatus::Running, 6).await?;
+                attempts::set_status(tx, &id, JobStatus::Running).await?;
                 jobs::advance(tx, &id.job, JobStatus::Running, 6).await
             })
         });
@@ -136,6 +140,31 @@ impl House {
         self.touch(job);
     }
 
+    /// A report with these tests, of the given attempt.
+    pub async fn report(&self, job: &JobId, nth: u32, name: &'static str, cases: Vec<NewCase>) {
+        let (id, call) = (attempt(job, nth), fresh());
+        let mut counts = Counts::default();
+        cases.iter().for_each(|case| counts.note(case.status));
+        let caps = reports::Caps { reports: 100, cases: 100_000 };
+        let write = self.store.write(move |tx| {
+            Box::pin(async move {
+                let key = reports::begin(tx, &id, call, name, caps).await?.unwrap();
+                reports::append(tx, &key, 0, &cases).await?;
+                reports::finish(tx, &key, (&counts, 1), 9, caps).await
+            })
+        });
+        assert!(write.await.unwrap());
+        self.touch(job);
+    }
+
+    /// What the danubefile wrote for people.
+    pub async fn summary(&self, job: &JobId, nth: u32, text: &str) {
+        let (id, new) = (attempt(job, nth), NewSummary { call: fresh(), text: text.into(), append: true });
+        let caps = summaries::Caps { calls: 100, bytes: 1 << 20 };
+        let write = self.store.write(move |tx| Box::pin(async move { summaries::write(tx, &id, &new, caps).await }));
+        assert_eq!(write.await.unwrap(), summaries::Written::Kept);
+    }
+
     pub async fn finish(&self, job: &JobId) {
         let id = job.clone();
         let write =
@@ -181,4 +210,18 @@ impl House {
 
 pub fn attempt(job: &JobId, number: u32) -> AttemptId {
     AttemptId { job: job.clone(), number }
+}
+
+/// A test that ended like this.
+pub fn case(name: &str, status: CaseStatus) -> NewCase {
+    let details = status.is_failure().then(|| format!("{name} broke\n--- stdout\nwords\n"));
+    NewCase {
+        suite: "outer › inner".into(),
+        class: "Class".into(),
+        name: name.into(),
+        status,
+        duration_ms: Some(3),
+        message: status.is_failure().then(|| "expected 1, got 2".into()),
+        details,
+    }
 }

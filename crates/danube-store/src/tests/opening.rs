@@ -177,6 +177,11 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
         ),
         (5, "UPDATE jobs SET status = 'running'"),
         (
+            6,
+            "UPDATE attempts SET status = 'failure', finished_ms = 2, reason_kind = 'infra', reason_message = 'lost';
+         UPDATE jobs SET supersedes = 1, cancel_message = 'superseded by job #2'",
+        ),
+        (
             7,
             "INSERT INTO containers (job, attempt, name, role, image) VALUES ('j', 1, 'service-1', 'service', 'db');
          UPDATE steps SET kind = 'service', ready_ms = 1",

@@ -69,6 +69,7 @@ async fn a_report_is_shown_when_it_is_whole_and_a_call_has_one() {
     assert_eq!(reports::list(store.read(), &attempt(1)).await.unwrap(), []);
     assert_eq!(reports::of_call(store.read(), &attempt(1), call(1)).await.unwrap(), None);
     assert!(names(&store, Filter::default(), None, 10).await.is_empty());
+    assert_eq!(reports::case(store.read(), &key, 0).await.unwrap(), None);
     // As after a restart: what was there of it is gone.
     report(&store, 1).await;
     let rows = reports::list(store.read(), &attempt(1)).await.unwrap();
@@ -118,13 +119,20 @@ async fn failures_come_first_and_a_list_goes_on_where_it_ended() {
     }
     assert_eq!(seen, all);
     for (status, found) in CASE_STATUSES.into_iter().zip(["passed", "failed", "error", "skipped", "flaky"]) {
-        let filter = Filter { status: Some(status), report: Some(2), text: None };
+        let filter = Filter { status: Some(status), report: Some(2), ..Filter::default() };
         assert_eq!(names(&store, filter, None, 9).await, [format!("2 {found}")]);
     }
+    let failures = Filter { failures: true, ..Filter::default() };
+    assert_eq!(names(&store, failures, None, 99).await, all[..4]);
+    let neither = Filter { failures: true, status: Some(CaseStatus::Passed), ..Filter::default() };
+    assert!(names(&store, neither, None, 99).await.is_empty());
     let text = Filter { text: Some("CLASS fla"), ..Filter::default() };
     assert_eq!(names(&store, text, None, 9).await, ["1 flaky", "2 flaky"]);
     assert_eq!(reports::details(store.read(), &first, 1).await.unwrap().as_deref(), Some("long"));
     assert_eq!(reports::details(store.read(), &first, 0).await.unwrap(), None);
+    let case = reports::case(store.read(), &first, 1).await.unwrap().unwrap();
+    assert_eq!((case.name.as_str(), case.has_details, case.is_failure()), ("failed", true, true));
+    assert_eq!(reports::case(store.read(), &first, 99).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use danube_config::danubefile::{self, Danubefile};
 use danube_core::egress::EgressPolicy;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
+use danube_core::retry::Retries;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
 use danube_engine::job::Plan;
 use danube_engine::job::plan::Runner;
@@ -170,6 +171,8 @@ impl Request {
             base: self.dir.clone(),
             secrets: self.secrets.keys().cloned().collect(),
             resources: self.danubefile.resources,
+            // Whoever starts `danube run` sees a failure and decides; a master sets its own rule.
+            retries: Retries::Never,
         })
     }
 

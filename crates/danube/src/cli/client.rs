@@ -25,6 +25,8 @@ pub enum Client {
     Cancel(CancelArgs),
     /// Start a job with the inputs of an earlier one.
     Rerun(RerunArgs),
+    /// Say what a job's tests said, failures first.
+    Tests(TestsArgs),
     /// List what a job uploaded, or download it.
     Artifacts(ArtifactsArgs),
     /// Print a link that lets one browser in, once, within 10 minutes.
@@ -123,6 +125,9 @@ pub struct LogsArgs {
     /// The step's bytes as they are, control characters too.
     #[arg(long, requires = "step", conflicts_with = "json")]
     pub raw: bool,
+    /// Those of this attempt; of the newest one unless given.
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    pub attempt: Option<u32>,
     /// Which server.
     #[command(flatten)]
     pub server: Server,
@@ -197,6 +202,40 @@ pub struct RerunArgs {
     /// Which server.
     #[command(flatten)]
     pub server: Server,
+}
+
+const TESTS_EXAMPLES: &str = "\
+Examples:
+  danube tests                                   those of the newest job
+  danube tests tests/12 --failed                 only what failed
+  danube tests tests/12 1-3                      all about one, with what it wrote";
+
+/// Arguments of `danube tests`.
+#[derive(Args, Debug)]
+#[command(after_help = TESTS_EXAMPLES)]
+pub struct TestsArgs {
+    /// Its id, NUMBER, PIPELINE/NUMBER, or latest.
+    #[arg(default_value = "latest", value_name = "JOB")]
+    pub job: String,
+    /// The id of one test, to read all about it.
+    #[arg(value_name = "TEST", conflicts_with_all = ["failed", "limit"])]
+    pub test: Option<String>,
+    /// Only those that failed or could not be carried out.
+    #[arg(long)]
+    pub failed: bool,
+    /// How many at most.
+    #[arg(long, default_value = "200", value_name = "N", value_parser = at_least_one)]
+    pub limit: usize,
+    /// Those of this attempt; of the newest one unless given.
+    #[arg(long, value_name = "N")]
+    pub attempt: Option<u32>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number from 1 on".to_owned())
 }
 
 const ARTIFACTS_EXAMPLES: &str = "\

@@ -3,8 +3,7 @@
 
 use danube_core::job::{ExitClass, FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::step::StepKind;
-use danube_engine::job::progress::{StepEnded, StepStarted};
-use danube_proto::mailbox::StepCause;
+use danube_engine::job::progress::{StepEnded, StepStarted, cause_of};
 use danube_store::artifacts::ArtifactRow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -35,6 +34,10 @@ pub struct Job {
     pub cancel_requested: bool,
     #[serde(default)]
     pub attempt: u32,
+    #[serde(default = "one")]
+    pub tries: u32,
+    pub again: Option<Reason>,
+    pub concurrency: Option<String>,
     pub waiting: Option<Waiting>,
 }
 
@@ -63,6 +66,33 @@ pub struct JobDetail {
     pub steps: Vec<Step>,
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    pub tests: Option<TestCounts>,
+}
+
+/// How many tests ended how.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TestCounts {
+    pub passed: u64,
+    pub failed: u64,
+    pub errors: u64,
+    pub skipped: u64,
+    pub flaky: u64,
+}
+
+/// A test.
+#[derive(Debug, Deserialize)]
+pub struct Case {
+    pub id: String,
+    #[serde(default)]
+    pub suite: String,
+    #[serde(default)]
+    pub class: String,
+    pub name: String,
+    pub status: String,
+    pub duration_ms: Option<u64>,
+    pub message: Option<String>,
+    pub details: Option<String>,
 }
 
 /// A step; number 0 is the danubefile itself.
@@ -96,6 +126,7 @@ pub struct Step {
 pub struct Attempt {
     pub number: u32,
     pub status: String,
+    pub reason: Option<Reason>,
     pub started_ms: i64,
     pub finished_ms: Option<i64>,
 }
@@ -181,6 +212,13 @@ impl Job {
     }
 }
 
+impl TestCounts {
+    /// All of them.
+    pub const fn tests(&self) -> u64 {
+        self.passed + self.failed + self.errors + self.skipped + self.flaky
+    }
+}
+
 impl Reason {
     /// A kind that only a newer server knows is told in words.
     fn known(&self) -> FailureReason {
@@ -213,7 +251,7 @@ impl Step {
         let hash = self.sha256.as_deref().and_then(|text| hex::decode(text).ok());
         Some(StepEnded {
             number: self.number,
-            cause: cause(self.cause.as_deref()),
+            cause: cause_of(self.cause.as_deref()),
             exit_code: self.exit_code.unwrap_or(-1),
             message: self.message.clone(),
             duration_ms: self.duration_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
@@ -221,16 +259,6 @@ impl Step {
             sha256: hash.and_then(|hash| hash.try_into().ok()).unwrap_or_default(),
             bytes: self.bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
         })
-    }
-}
-
-fn cause(text: Option<&str>) -> StepCause {
-    match text {
-        Some("exited" | "oom") => StepCause::Exited,
-        Some("timed_out") => StepCause::TimedOut,
-        Some("stopped") => StepCause::Stopped,
-        Some("not_started") => StepCause::NotStarted,
-        _ => StepCause::Lost,
     }
 }
 

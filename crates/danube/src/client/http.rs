@@ -65,6 +65,13 @@ impl Http {
         self.read(self.open(path, &Wanted::default())?)
     }
 
+    /// Gets a text.
+    pub fn text(&self, path: &str) -> Result<String, CallError> {
+        let body = bytes(self.open(path, &Wanted::default())?);
+        let body = body.map_err(|error| CallError::broke_off(&self.instance.url, &error))?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Gets what is read while it arrives.
     pub fn open(&self, path: &str, wanted: &Wanted<'_>) -> Result<Response<Body>, CallError> {
         let mut call = self.agent.get(self.address(path)).header(header::AUTHORIZATION, self.instance.bearer());

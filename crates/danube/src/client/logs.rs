@@ -28,7 +28,7 @@ pub fn main(arguments: &LogsArgs) -> Result<ExitCode, CliError> {
     if arguments.follow {
         follow::follow(&http, &job, shown(arguments))?;
     } else if arguments.server.json {
-        quiet_if_gone(json_lines(&http, &job, arguments.step)?)?;
+        quiet_if_gone(json_lines(&http, &job, arguments)?)?;
     } else {
         quiet_if_gone(text(&http, &job, arguments)?)?;
     }
@@ -56,7 +56,8 @@ fn quiet_if_gone(written: io::Result<()>) -> Result<(), CliError> {
 fn text(http: &Http, job: &Job, arguments: &LogsArgs) -> Result<io::Result<()>, CallError> {
     let id = part(&job.id);
     let path = arguments.step.map_or(format!("jobs/{id}/log.txt"), |step| format!("jobs/{id}/steps/{step}/raw"));
-    let mut body = http.open(&path, &Wanted::default())?.into_body().into_reader();
+    let attempt = arguments.attempt.map_or(String::new(), |number| format!("?attempt={number}"));
+    let mut body = http.open(&(path + &attempt), &Wanted::default())?.into_body().into_reader();
     let (mut lines, mut block) = (Lines::new(io::stdout(), paint().colors), vec![0; BLOCK]);
     loop {
         let read = body.read(&mut block).map_err(|error| CallError::broke_off(http.url(), &error))?;
@@ -72,13 +73,20 @@ fn text(http: &Http, job: &Job, arguments: &LogsArgs) -> Result<io::Result<()>, 
 }
 
 /// Lines as the server gives them, with their step.
-fn json_lines(http: &Http, job: &Job, wanted: Option<u32>) -> Result<io::Result<()>, CallError> {
-    let detail: JobDetail = http.get(&format!("jobs/{}", part(&job.id)))?;
+fn json_lines(http: &Http, job: &Job, arguments: &LogsArgs) -> Result<io::Result<()>, CallError> {
+    let (id, wanted) = (part(&job.id), arguments.step);
+    let newest: JobDetail = http.get(&format!("jobs/{id}"))?;
+    // All of it is of one attempt, also when another one begins meanwhile.
+    let attempt = arguments.attempt.unwrap_or(newest.job.attempt).max(1);
+    let detail: JobDetail = match newest.job.attempt == attempt {
+        true => newest,
+        false => http.get(&format!("jobs/{id}?attempt={attempt}"))?,
+    };
     let numbers = detail.steps.iter().map(|step| step.number);
     for step in numbers.filter(|number| wanted.is_none_or(|wanted| wanted == *number)) {
         let mut from = 0;
         loop {
-            let path = format!("jobs/{}/steps/{step}/lines?from={from}&count={LINES}", part(&job.id));
+            let path = format!("jobs/{id}/steps/{step}/lines?from={from}&count={LINES}&attempt={attempt}");
             let page: Value = http.get(&path)?;
             let lines = page["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
             if lines.is_empty() {

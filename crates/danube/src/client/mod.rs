@@ -17,6 +17,7 @@ mod reference;
 mod shown;
 mod sse;
 mod table;
+mod test_reports;
 mod text;
 
 use std::io::{self, Write};
@@ -38,6 +39,7 @@ pub fn main(command: &Client) -> Result<ExitCode, CliError> {
         Client::Trigger(arguments) => change::trigger(arguments),
         Client::Cancel(arguments) => change::cancel(arguments),
         Client::Rerun(arguments) => change::rerun(arguments),
+        Client::Tests(arguments) => test_reports::main(arguments),
         Client::Artifacts(arguments) => artifacts::main(arguments),
         Client::Login(arguments) => login::main(arguments),
         Client::Completions(arguments) => completions(arguments),

@@ -11,11 +11,12 @@ use super::api::{Attempt, JobDetail, Step};
 use super::find::Instance;
 use super::http::{Http, part};
 use super::table::{Cell, table};
+use super::test_reports::in_words;
 use super::text::{ago, now_ms, paint, source, status, took, why};
 use super::{print, print_json, reference};
 use crate::cli::client::JobArgs;
 use crate::error::CliError;
-use crate::view::{Outcome, Paint, StepSummary, Tone, duration, full_name, harmless, outcome};
+use crate::view::{Outcome, Paint, StepSummary, Tone, duration, full_name, harmless, outcome, printable};
 
 /// Runs the command.
 pub fn show(arguments: &JobArgs) -> Result<ExitCode, CliError> {
@@ -26,7 +27,8 @@ pub fn show(arguments: &JobArgs) -> Result<ExitCode, CliError> {
         return print_json(&document);
     }
     let detail: JobDetail = serde_json::from_value(document).map_err(|error| http.strange(error))?;
-    print(page(&detail, paint(), now_ms()).as_bytes())
+    let summary = http.text(&format!("jobs/{}/summaries", part(&job.id)))?;
+    print((page(&detail, paint(), now_ms()) + &markdown(&summary, paint())).as_bytes())
 }
 
 fn page(detail: &JobDetail, paint: Paint, now: i64) -> String {
@@ -39,13 +41,25 @@ fn page(detail: &JobDetail, paint: Paint, now: i64) -> String {
     }
     if detail.attempts.len() > 1 {
         let rows = detail.attempts.iter().map(|attempt| attempt_row(attempt, now)).collect();
-        let _ = write!(text, "\n{}", table(&["attempt", "status", "took"], rows, paint));
+        let _ = write!(text, "\n{}", table(&["attempt", "status", "took", "why"], rows, paint));
     }
     let rows: Vec<_> = detail.steps.iter().filter(|step| step.number > 0).map(step_row).collect();
     if !rows.is_empty() {
         let _ = write!(text, "\n{}", table(&["", "step", "name", "took", "how it ended"], rows, paint));
     }
     text
+}
+
+/// What the danubefile wrote for people, but for what would not stay in its lines.
+fn markdown(text: &str, paint: Paint) -> String {
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    let mut shown = format!("\n{}\n", paint.text(Tone::Bold, "Summary"));
+    for line in text.lines() {
+        let _ = writeln!(shown, "  {}", String::from_utf8_lossy(&printable(line.as_bytes(), false)));
+    }
+    shown
 }
 
 /// Lines above the steps.
@@ -57,9 +71,11 @@ fn facts(detail: &JobDetail, now: i64) -> Vec<(&'static str, String)> {
         ("why", why(job)),
         ("advice", job.reason.as_ref().map_or(String::new(), |reason| reason.advice.clone())),
         ("source", source(job)),
+        ("group", job.concurrency.clone().unwrap_or_default()),
         ("started", format!("{}{by}, {}", job.trigger, ago(job.created_ms, now))),
         ("params", params.join(" ")),
         ("took", took(job, now)),
+        ("tests", detail.tests.as_ref().map_or(String::new(), in_words)),
         ("again", job.rerun_of.as_ref().map_or(String::new(), |id| format!("with the inputs of {id}"))),
         ("id", job.id.clone()),
     ]
@@ -72,7 +88,8 @@ fn plain(value: &Value) -> String {
 
 fn attempt_row(attempt: &Attempt, now: i64) -> Vec<Cell> {
     let took = u64::try_from(attempt.finished_ms.unwrap_or(now) - attempt.started_ms).unwrap_or(0);
-    vec![Cell::figure(attempt.number), Cell::text(&attempt.status), Cell::figure(duration(took))]
+    let why = attempt.reason.as_ref().map_or("", |reason| &reason.message);
+    vec![Cell::figure(attempt.number), Cell::text(&attempt.status), Cell::figure(duration(took)), Cell::text(why)]
 }
 
 fn step_row(step: &Step) -> Vec<Cell> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::api::{Artifact, Job, Output, Step};
 use super::http::{Http, part};
 use super::text::{now_ms, source, why};
-use crate::view::{Paint, StepSummary, Summary, Terminal};
+use crate::view::{Paint, StepSummary, Summary, Terminal, harmless};
 
 /// What of a job is waited for, while it waits.
 const QUEUE: &str = "queue";
@@ -54,16 +54,21 @@ impl Screen {
             Some(_) => self.terminal.waits(QUEUE, &why(job)),
             None => self.terminal.waits_no_more(QUEUE),
         }
-        if job.attempt > self.attempt && self.attempt > 0 {
-            self.terminal.heading(&format!(
-                "attempt {}: the one before failed for Danube's sake, not for the job's",
-                job.attempt
-            ))?;
-            self.summary = Summary::default();
-            self.ended.clear();
+        if job.attempt > self.attempt.max(1) {
+            self.another_attempt(job)?;
         }
         self.attempt = self.attempt.max(job.attempt);
         Ok(())
+    }
+
+    /// Steps begin anew; what the attempt before had not ended is not told any more.
+    fn another_attempt(&mut self, job: &Job) -> io::Result<()> {
+        for step in std::mem::take(&mut self.summary).steps {
+            self.terminal.closed(step.number)?;
+        }
+        self.terminal.closed(0)?;
+        self.ended.clear();
+        self.terminal.heading(&attempt(job))
     }
 
     /// A step's beginning or end.
@@ -122,6 +127,12 @@ impl Screen {
 fn title(job: &Job) -> String {
     let parts = [format!("{} #{}", job.pipeline, job.number), source(job), job.trigger.clone()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+/// `attempt 2 of 3, because the container `worker` ended before its steps did`.
+fn attempt(job: &Job) -> String {
+    let because = job.again.as_ref().map_or(String::new(), |reason| format!(", because {}", harmless(&reason.message)));
+    format!("attempt {} of {}{because}", job.attempt, job.tries.max(job.attempt))
 }
 
 fn last_lines(http: &Http, job: &str, step: &StepSummary) -> Option<Vec<Vec<u8>>> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use danube_config::danubefile::{Param, ParamType};
 use danube_core::id::AttemptId;
 use danube_core::job::FailureKind;
+use danube_core::retry::Retries;
 use danube_engine::job::Plan;
 use danube_engine::master::{Asked, Between, Checked, Description, Given, Prepared, Refused, Workshop};
 use danube_engine::snapshot;
@@ -23,6 +24,9 @@ use crate::place;
 
 /// So long does a shim wait for a master that was killed (docs/protocol.md, rule 6).
 const ORPHAN_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// What stands for the branch in a concurrency group.
+const BRANCH: &str = "{branch}";
 
 /// Makes the plans.
 pub struct Checkouts {
@@ -90,6 +94,7 @@ impl Checkouts {
         let paths = self.sandbox.paths(attempt);
         let mut plan = request.plan(&places, &cause, &self.python, &snapshot, &paths)?;
         plan.group.orphan_grace = ORPHAN_GRACE;
+        plan.retries = request.danubefile.retries.map_or(Retries::BeforeSteps, Retries::AtMost);
         let source = Source {
             dir: Some(request.dir.to_string_lossy().into_owned()),
             reference: snapshot.branch.clone().or_else(|| given.reference.clone()),
@@ -98,6 +103,17 @@ impl Checkouts {
             title: title(&request.dir, snapshot.commit.as_deref()),
         };
         Ok(Prepared { plan, source, secrets: request.secrets })
+    }
+
+    /// The group within which it waits, with the branch in it if it asks for that. What is no branch stands for itself.
+    fn group(&self, request: &Request, given: &Given) -> Result<Option<String>, CliError> {
+        let Some(group) = request.danubefile.concurrency.clone() else { return Ok(None) };
+        if !group.contains(BRANCH) {
+            return Ok(Some(group));
+        }
+        let branch = snapshot::branch(&request.dir, given.reference.as_deref()).map_err(CliError::config)?;
+        let branch = branch.or_else(|| given.reference.clone()).unwrap_or_else(|| "HEAD".to_owned());
+        Ok(Some(group.replace(BRANCH, &branch)))
     }
 
     fn places(&self, attempt: &AttemptId) -> Places {
@@ -128,7 +144,9 @@ fn title(dir: &Path, commit: Option<&str>) -> Option<String> {
 impl Workshop for Checkouts {
     fn check(&self, pipeline: &PipelineRow, given: &Given) -> Result<Checked, Refused> {
         let request = self.read(pipeline, given).map_err(|error| error.refused())?;
-        Ok(Checked { params: request.params, concurrency: None })
+        let concurrency = self.group(&request, given).map_err(|error| error.refused())?;
+        let supersedes = request.danubefile.cancel_superseded;
+        Ok(Checked { params: request.params, concurrency, supersedes })
     }
 
     fn describe(&self, pipeline: &PipelineRow) -> Result<Description, Refused> {

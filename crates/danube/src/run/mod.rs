@@ -150,6 +150,7 @@ async fn insert_job(store: &Store, request: &Request, plan: &Plan, snapshot: &Sn
         created_ms: resume::now_ms(),
         rerun_of: None,
         concurrency: None,
+        supersedes: false,
     };
     let written = store.write(move |tx| Box::pin(async move { jobs::insert(tx, &job).await })).await;
     written.map(drop).map_err(CliError::infra)

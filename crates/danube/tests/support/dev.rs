@@ -141,6 +141,15 @@ impl Dev {
         drop(self);
     }
 
+    /// The same, while others speak to it.
+    pub fn strike(&self) {
+        if let Some(child) = &self.child {
+            // It may have ended by itself.
+            let _ =
+                rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::KILL);
+        }
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Ran {
         let child = self.child.take().expect("it is waited for once");

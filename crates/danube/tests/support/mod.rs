@@ -8,6 +8,7 @@ pub mod events;
 pub mod git;
 pub mod image;
 pub mod preload;
+pub mod processes;
 pub mod pty;
 pub mod site;
 
@@ -217,6 +218,11 @@ pub fn seed() -> u64 {
     });
     eprintln!("DANUBE_SEED={seed}");
     seed
+}
+
+/// How many rounds of random kills there are: `DANUBE_KILL_ROUNDS`, or 10.
+pub fn kill_rounds() -> u32 {
+    std::env::var("DANUBE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
 }
 
 /// A small generator of numbers, the same for the same seed (splitmix64).
