@@ -144,7 +144,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 8] = [
+    const SAMPLES: [(i64, &str); 9] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
