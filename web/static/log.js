@@ -36,7 +36,7 @@ class DanubeLog extends HTMLElement {
     this.sections = [];
     for (const element of this.querySelectorAll("details.step")) this.adopt(/** @type {HTMLDetailsElement} */ (element));
     this.rowHeight = this.querySelector(".l")?.getBoundingClientRect().height || 20;
-    this.atEnd = false;
+    this.going = false;
     this.missed = 0;
     /** @type {[number, number][]} */
     this.hits = [];
@@ -46,7 +46,6 @@ class DanubeLog extends HTMLElement {
     for (const section of this.sections) this.space(section);
     this.listen();
     this.toTarget();
-    this.atEnd = this.isAtEnd();
     this.settle();
     if ("after" in this.dataset) this.keepLive();
     if (this.dataset.q) this.search();
@@ -212,8 +211,9 @@ class DanubeLog extends HTMLElement {
       while (count < AT_ONCE && first + count < all && !section.blocks.has(first + count)) count += 1;
       await frame();
       const blocks = await this.fetchBlocks(section, first, count);
+      const end = this.atFollowedEnd();
       this.still(() => { this.mount(section, blocks); this.space(section); });
-      if (this.follows) this.toEnd();
+      if (end) this.toEnd();
       if (blocks.length < count) return;
     }
   }
@@ -380,6 +380,9 @@ class DanubeLog extends HTMLElement {
 
   get follows() { return byId("follow")?.getAttribute("aria-pressed") === "true"; }
   isAtEnd() { return this.scrollHeight - this.scrollTop - this.clientHeight < this.rowHeight * 1.5; }
+
+  /** Whether to stay at the end. Who has just left it is told so by an event that comes later. */
+  atFollowedEnd() { return this.follows && (this.going || this.isAtEnd()); }
   toEnd() { this.scrollTop = this.scrollHeight; }
 
   /** @param {boolean} on */
@@ -396,10 +399,15 @@ class DanubeLog extends HTMLElement {
   async showEnd() {
     const section = this.sections.findLast((other) => !other.over) ?? this.sections.at(-1);
     if (!section) return;
+    this.going = true;
     section.element.open = true;
     const all = Math.ceil(section.lines / BLOCK);
-    if (!this.small && section.lines && !section.blocks.has(all - 1)) await this.jump(section, section.lines, "top");
-    this.toEnd();
+    try {
+      if (!this.small && section.lines && !section.blocks.has(all - 1)) await this.jump(section, section.lines, "top");
+    } finally {
+      this.toEnd();
+      this.going = false;
+    }
     this.settle();
   }
 
@@ -476,12 +484,12 @@ class DanubeLog extends HTMLElement {
   addRows({ step, lines, html }) {
     const section = this.section(step);
     if (!section) return;
-    const follows = this.follows;
+    const end = this.atFollowedEnd();
     for (const row of [...parse(html).querySelectorAll(".l")]) this.addRow(section, /** @type {HTMLElement} */ (document.adoptNode(row)));
     section.lines = Math.max(section.lines, lines);
     if (!this.small) this.drop(section, "first");
     this.space(section);
-    if (follows) this.toEnd();
+    if (end) this.toEnd();
   }
 
   /** @param {Section} section @param {HTMLElement} row */
@@ -523,6 +531,7 @@ class DanubeLog extends HTMLElement {
 
   /** @param {any} data */
   addStep(data) {
+    const end = this.atFollowedEnd();
     const known = this.section(data.number);
     const list = document.querySelector("#steps ol"), item = [...list?.querySelectorAll("a") ?? []].find((link) => link.href.includes(`#s${data.number}`) && link.hash === `#s${data.number}`);
     if (!known) {
@@ -544,7 +553,7 @@ class DanubeLog extends HTMLElement {
       this.space(known);
       say(`Step ${data.number} ${data.name}: ${data.word}`);
     }
-    if (this.follows) this.toEnd();
+    if (end) this.toEnd();
   }
 
   /** @param {{ badge: string, word: string, over: boolean }} data */
@@ -558,10 +567,8 @@ class DanubeLog extends HTMLElement {
 
   listen() {
     this.addEventListener("scroll", () => {
-      const end = this.isAtEnd();
-      if (end !== this.atEnd) { this.atEnd = end; if (!this.settling) this.setFollow(end); }
-      if (!end && this.follows && this.scrollTop < (this.before ?? 0)) this.setFollow(false);
-      this.before = this.scrollTop;
+      const end = this.isAtEnd(), selects = !(document.getSelection()?.isCollapsed ?? true);
+      if (!this.going && end !== this.follows && !(end && selects)) this.setFollow(end);
       this.settle();
     }, { passive: true });
     this.addEventListener("click", (event) => this.click(event));
