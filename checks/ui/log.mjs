@@ -1,9 +1,13 @@
 // The log in a real browser: a million lines, live lines over connections that are cut, hostile output, no scripts.
 import assert from "node:assert/strict";
 import { createServer, request } from "node:http";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { browser, visitor, world } from "./world.mjs";
 
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const MILLION = 1000000;
 const DANUBEFILE = `from danube import ctx, pipeline, step
 
@@ -166,6 +170,19 @@ test("hostile output is text", async () => {
   assert.ok(await page.locator("[id='L1:401'] .r").getAttribute("data-c").then((words) => words.includes("10.0 MB")));
   assert.deepEqual(context.complaints, []);
   await context.close();
+});
+
+test("the accessibility rules hold, light and dark, and nothing scrolls sideways on a phone but the log itself", async () => {
+  for (const where of [`${LOG}?q=line+7777`, "/pipelines/date-picker/2/log?t=clock"]) {
+    for (const colorScheme of ["light", "dark"]) {
+      const { page, context } = await look(where, { bypassCSP: true, colorScheme, viewport: { width: 320, height: 640 } });
+      await page.addScriptTag({ content: axe });
+      const found = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules }), RULES);
+      assert.deepEqual(found.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html).join(" ")}`), []);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+      await context.close();
+    }
+  }
 });
 
 /** A proxy on which every live stream ends after a random number of bytes. */

@@ -96,11 +96,18 @@ class DanubeLog extends HTMLElement {
     return numbers.length ? [Math.min(...numbers), Math.max(...numbers) + 1] : [0, 0];
   }
 
+  /** Whether a block is not there, or not with all of its lines. @param {Section} section @param {number} number */
+  lacks(section, number) {
+    const rows = section.blocks.get(number)?.childElementCount ?? 0;
+    return rows < Math.min(BLOCK, section.lines - number * BLOCK);
+  }
+
   /** Gives the lines that are not there their room. @param {Section} section */
   space(section) {
     const [first, end] = this.range(section), scale = this.scale();
+    const rows = end ? (end - 1) * BLOCK + (section.blocks.get(end - 1)?.childElementCount ?? 0) : 0;
     section.above.style.height = `${first * BLOCK * scale}px`;
-    section.below.style.height = `${Math.max(0, section.lines - end * BLOCK) * scale}px`;
+    section.below.style.height = `${Math.max(0, section.lines - rows) * scale}px`;
     for (const block of section.blocks.values()) {
       block.style.containIntrinsicBlockSize = `auto ${block.childElementCount * this.rowHeight}px`;
     }
@@ -206,9 +213,9 @@ class DanubeLog extends HTMLElement {
   async bringAll(section) {
     const all = Math.ceil(section.lines / BLOCK);
     for (let first = 0; first < all; first += 1) {
-      if (section.blocks.has(first)) continue;
+      if (!this.lacks(section, first)) continue;
       let count = 1;
-      while (count < AT_ONCE && first + count < all && !section.blocks.has(first + count)) count += 1;
+      while (count < AT_ONCE && first + count < all && this.lacks(section, first + count)) count += 1;
       await frame();
       const blocks = await this.fetchBlocks(section, first, count);
       const end = this.atFollowedEnd();
@@ -224,15 +231,15 @@ class DanubeLog extends HTMLElement {
     const all = Math.ceil(section.lines / BLOCK), [first, end] = this.range(section), near = view.height * 2;
     const box = section.element.getBoundingClientRect();
     if (box.bottom < view.top - near || box.top > view.bottom + near || !all) return;
-    const last = section.over ? all : Math.max(end, all);
+    const next = end > 0 && this.lacks(section, end - 1) ? end - 1 : end;
     if (end === 0 || body.bottom < view.top || body.top > view.bottom) {
       const line = this.lineAt(section, view);
       if (line !== null) await this.jump(section, line, "top");
       this.again = line !== null;
-    } else if (body.bottom < view.bottom + near && end < last) {
-      const blocks = await this.fetchBlocks(section, end, 2);
+    } else if (body.bottom < view.bottom + near && next < all) {
+      const blocks = await this.fetchBlocks(section, next, 2);
       this.still(() => { this.mount(section, blocks); this.drop(section, "first"); this.space(section); });
-      this.again = blocks.length > 0;
+      this.again = blocks.length > 0 && !this.lacks(section, next);
     } else if (body.top > view.top - near && first > 0) {
       const from = Math.max(0, first - 2), blocks = await this.fetchBlocks(section, from, first - from);
       this.still(() => { this.mount(section, blocks); this.drop(section, "last"); this.space(section); });
