@@ -41,10 +41,16 @@ fn name_contents(what: &str, files: &[PathBuf]) -> Outcome<()> {
     Ok(())
 }
 
+/// Runs this again when a source has changed. It is named relative to this crate: a target folder that serves two checkouts
+/// must not keep what it made of the other one's.
+fn watch(source: &str) {
+    println!("cargo:rerun-if-changed=../../{source}");
+}
+
 /// `DANUBE_SHIM_PREBUILT` names a shim built elsewhere (the flake builds it as a package of its own).
 fn shim(root: &Path, out: &Path) -> Outcome<()> {
     println!("cargo:rerun-if-env-changed=DANUBE_SHIM_PREBUILT");
-    SHIM_SOURCES.iter().for_each(|source| println!("cargo:rerun-if-changed={}", root.join(source).display()));
+    SHIM_SOURCES.iter().for_each(|source| watch(source));
     let built = match env::var_os("DANUBE_SHIM_PREBUILT") {
         Some(path) => PathBuf::from(path),
         None => build_shim(root, out)?,
@@ -89,7 +95,7 @@ fn build_shim(root: &Path, out: &Path) -> Outcome<PathBuf> {
 /// A wheel as pip installs it (PEP 427): every file stored, in order, with one fixed date, so that it is reproducible.
 fn wheel(root: &Path, out: &Path) -> Outcome<()> {
     let sources = root.join(SDK);
-    println!("cargo:rerun-if-changed={}", sources.display());
+    watch(SDK);
     let version = env::var("CARGO_PKG_VERSION")?;
     let info = format!("danube_sdk-{version}.dist-info");
     let mut files = Vec::new();

@@ -77,6 +77,10 @@ pub struct Script {
     pub silent_attaches: usize,
     /// So many calls of Start, the first ones, start their step and are never answered.
     pub unanswered_starts: u32,
+    /// So many calls of Coordinate, the first ones, are never answered.
+    pub unanswered_coordinates: u32,
+    /// So many calls of Coordinate, those after them, are answered and told nothing.
+    pub silent_coordinates: u32,
     /// After so many streams into it the worker's container ends.
     pub worker_ends_after: Option<u32>,
     /// The worker's steps write their output and end only when this says so.

@@ -52,6 +52,7 @@ struct State {
     starts: HashMap<Vec<u8>, Vec<Bytes>>,
     /// Calls of Start so far.
     asked: u32,
+    coordinates: u32,
     /// Attaches that were told nothing.
     silenced: usize,
     attaches: HashMap<Vec<u8>, usize>,
@@ -112,6 +113,13 @@ impl Shim {
     /// Which of the script's steps an id names.
     fn step(&self, id: &[u8]) -> Option<usize> {
         self.0.ids.iter().position(|known| known == id)
+    }
+
+    /// Counts the calls of Coordinate, from 1.
+    fn coordinated(&self) -> u32 {
+        let mut state = self.state();
+        state.coordinates += 1;
+        state.coordinates
     }
 
     /// The calls that wait for an answer.
@@ -338,8 +346,14 @@ impl danube_proto::v1::shim_server::Shim for Shim {
         request: Request<Streaming<CoordinateReply>>,
     ) -> Result<Response<Self::CoordinateStream>, Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
+        let nth = self.coordinated();
+        let (unanswered, silent) = (self.0.script.unanswered_coordinates, self.0.script.silent_coordinates);
+        if nth <= unanswered {
+            std::future::pending::<()>().await;
+        }
         let mails = self.0.script.mails.clone();
-        let calls = mails.map_or_else(|| self.waiting(), |mails| mails(self.waiting()));
+        let waiting = if nth <= unanswered + silent { Vec::new() } else { self.waiting() };
+        let calls = mails.map_or_else(|| waiting.clone(), |mails| mails(waiting.clone()));
         calls.into_iter().for_each(|call| drop(sender.send(Ok(call))));
         let (shim, mut replies) = (self.clone(), request.into_inner());
         tokio::spawn(async move {

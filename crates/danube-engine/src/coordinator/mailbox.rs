@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use danube_core::id::StepId;
@@ -12,15 +13,18 @@ use danube_proto::v1::coordinate_request::Of;
 use danube_proto::v1::{CoordinateReply, CoordinateRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use crate::EngineError;
-use crate::shim::link::{Gone, Link};
+use crate::shim::link::{ANSWER, Gone, Link};
 
 /// So often in a row may the shim break the rules of the mailbox before it is not believed any more.
 const STRIKES: u32 = 3;
+/// After so long without a word the mailbox is asked anew.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Replies waiting for the connection at most; more wait in their calls.
 const OUTGOING: usize = 64;
 
@@ -57,9 +61,11 @@ pub async fn serve<H: Handler>(link: Link, handler: H) -> Result<Gone, EngineErr
             Err(gone) => return Ok(gone),
         };
         let (replies, outgoing) = mpsc::channel(OUTGOING);
-        if let Ok(calls) = client.coordinate(ReceiverStream::new(outgoing)).await {
+        if let Ok(Ok(calls)) = timeout(ANSWER, client.coordinate(ReceiverStream::new(outgoing))).await {
             strikes = match mailbox.connected(calls.into_inner(), replies).await {
                 Parted::Cut => 0,
+                // On the same connection, which carries the steps' output.
+                Parted::Silent => continue,
                 Parted::Broken => strikes + 1,
                 Parted::Died(error) => return Err(error),
             };
@@ -73,6 +79,9 @@ pub async fn serve<H: Handler>(link: Link, handler: H) -> Result<Gone, EngineErr
 enum Parted {
     /// It was cut.
     Cut,
+    /// Nothing came for a while. That is usual while a step runs; asking anew costs nothing, and whatever was not handed
+    /// over then is.
+    Silent,
     /// The peer broke the protocol.
     Broken,
     /// A task of ours panicked.
@@ -102,6 +111,7 @@ impl<H: Handler> Mailbox<H> {
                     Ok(done) => Ok(self.done(done)),
                     Err(died) => return Parted::Died(EngineError::TaskDied(died.to_string())),
                 },
+                () = sleep(SILENCE) => return Parted::Silent,
             };
             let Ok(reply) = reply else { return Parted::Broken };
             if let Some(reply) = reply
@@ -239,7 +249,14 @@ fn reply(id: StepId, line: Bytes) -> CoordinateReply {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use danube_core::id::ContainerName;
+    use danube_core::runtime::Runtime as _;
+    use danube_testutils::{Script, Scripted, StepScript};
+
     use super::*;
+    use crate::shim::link::{Peer, tests::group};
 
     fn error(line: &str) -> CallError {
         parse(StepId::from_bytes([0; 16]), line.as_bytes()).expect_err("refused")
@@ -269,6 +286,47 @@ mod tests {
         }
         async fn gone(&self, _: StepId) {}
         async fn answered(&self, _: StepId) {}
+    }
+
+    /// Tells which calls it was given.
+    #[derive(Clone)]
+    struct Told(mpsc::UnboundedSender<StepId>);
+
+    impl Handler for Told {
+        async fn call(&self, id: StepId, _: CallLine) -> ReplyLine {
+            let _ = self.0.send(id);
+            std::future::pending().await
+        }
+        async fn gone(&self, _: StepId) {}
+        async fn answered(&self, _: StepId) {}
+    }
+
+    /// What the mailbox is told of a danubefile that called once, and over how many connections. Time is the test's.
+    async fn told(script: Script) -> (Vec<StepId>, usize) {
+        let script = Script { steps: vec![StepScript::default()], ..script };
+        let (runtime, group) = (Arc::new(Scripted::new(script)), group());
+        runtime.create(&group).await.expect("a group");
+        let peer =
+            Peer { attempt: group.attempt, container: ContainerName::coordinator(), nonce: group.nonce, epoch: 1 };
+        let (link, keeper) = Link::open(runtime.clone(), peer);
+        let (sender, mut calls) = mpsc::unbounded_channel();
+        let tasks =
+            [tokio::spawn(async { drop(keeper.await) }), tokio::spawn(async { drop(serve(link, Told(sender)).await) })];
+        sleep((ANSWER + SILENCE) * 4).await;
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        (std::iter::from_fn(|| calls.try_recv().ok()).collect(), runtime.opened() as usize)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mailbox_that_does_not_answer_is_asked_on_another_connection() {
+        let (calls, connections) = told(Script { unanswered_coordinates: 1, ..Script::default() }).await;
+        assert_eq!((calls.len(), connections), (1, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_not_handed_over_is_asked_for_again_and_handled_once() {
+        let (calls, connections) = told(Script { silent_coordinates: 1, ..Script::default() }).await;
+        assert_eq!((calls.len(), connections), (1, 1));
     }
 
     fn request(n: u32, of: Of) -> CoordinateRequest {

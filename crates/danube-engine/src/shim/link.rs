@@ -330,7 +330,7 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use danube_core::egress::{EgressMode, EgressPolicy};
     use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
     use danube_proto::v1::{AttachRequest, InfoRequest, StartRequest};
@@ -339,7 +339,8 @@ mod tests {
 
     use super::*;
 
-    fn group() -> GroupSpec {
+    /// A group that has a coordinator only.
+    pub(crate) fn group() -> GroupSpec {
         let coordinator = ContainerSpec {
             name: ContainerName::coordinator(),
             role: Role::Coordinator,
