@@ -535,7 +535,7 @@ BROKEN: list[tuple[str, str]] = [
     ("from danube import *\n@pipeline(timeout=g())\ndef a(): pass\n", "2:19: values in the decorator must be literals, not a call"),
     ("from danube import *\n@pipeline(timout=1)\ndef a(): pass\n", "2:11: `@pipeline` has no keyword `timout`"),
     ("from danube import *\n@pipeline(concurrency='a-{ref}')\ndef a(): pass\n", "no braces but `{branch}`"),
-    ("from danube import *\n@pipeline(concurrency='a', cancel_superseded=1)\ndef a(): pass\n", "must be True or False, not 1"),
+    ("from danube import *\n@pipeline(concurrency='a', cancel_superseded=1)\ndef a(): pass\n", "must be True or False"),
     ("from danube import *\n@pipeline(cancel_superseded=True)\ndef a(): pass\n",
      "2:2: `cancel_superseded` needs a group within which jobs give way"),
     ("from danube import *\n@pipeline(**{})\ndef a(): pass\n", "`**` cannot be read without running the file"),
