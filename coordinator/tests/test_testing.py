@@ -537,7 +537,7 @@ BROKEN: list[tuple[str, str]] = [
     ("from danube import *\n@pipeline(concurrency='a-{ref}')\ndef a(): pass\n", "no braces but `{branch}`"),
     ("from danube import *\n@pipeline(concurrency='a', cancel_superseded=1)\ndef a(): pass\n", "must be True or False"),
     ("from danube import *\n@pipeline(cancel_superseded=True)\ndef a(): pass\n",
-     "2:2: `cancel_superseded` needs a group within which jobs give way"),
+     "`cancel_superseded` needs a group within which jobs give way"),
     ("from danube import *\n@pipeline(**{})\ndef a(): pass\n", "`**` cannot be read without running the file"),
     ("from danube import *\n@pipeline(params={'a': {'choices': ['x'], 'default': 'y'}})\ndef a(): pass\n",
      "the default is not one of the choices"),
