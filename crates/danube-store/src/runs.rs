@@ -2,7 +2,7 @@
 
 use sqlx::{SqliteExecutor, SqlitePool};
 
-use crate::StoreError;
+use crate::{StoreError, jobs};
 
 /// A job in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,19 +55,15 @@ pub struct Wanted<'a> {
 /// Sorts after every id.
 const AFTER_ALL: &str = "~";
 
-/// The newest runs of every pipeline, by pipeline, newest first.
-pub async fn of_every_pipeline(db: impl SqliteExecutor<'_>, each: u32) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as!(
-        RunRow,
-        r#"SELECT j.id, j.pipeline, j.number, j.source_ref, j.source_sha, j.source_title,
-                  j.source_dirty AS "source_dirty: bool", j.trigger, j.actor, j.status, j.reason_kind,
-                  j.reason_message, j.created_ms, j.started_ms, j.finished_ms
-           FROM pipelines p JOIN jobs j
-             ON j.id IN (SELECT id FROM jobs WHERE pipeline = p.name ORDER BY id DESC LIMIT ?)
-           ORDER BY p.name, j.id DESC"#,
+/// The newest runs of every pipeline, newest first.
+pub async fn of_every_pipeline(db: &SqlitePool, each: u32) -> Result<Vec<RunRow>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT j.id FROM pipelines p JOIN jobs j
+             ON j.id IN (SELECT id FROM jobs WHERE pipeline = p.name ORDER BY id DESC LIMIT ?)"#,
         each
     );
-    Ok(rows.fetch_all(db).await?)
+    let ids = ids.fetch_all(db).await?;
+    by_ids(db, ids).await
 }
 
 /// A pipeline's runs that fit, newest first.
@@ -121,15 +117,9 @@ pub async fn by_ids(db: impl SqliteExecutor<'_>, ids: Vec<String>) -> Result<Vec
     Ok(rows.fetch_all(db).await?)
 }
 
-/// The runs that have not ended, oldest first.
-pub async fn open(db: impl SqliteExecutor<'_>) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as!(
-        RunRow,
-        r#"SELECT id, pipeline, number, source_ref, source_sha, source_title, source_dirty AS "source_dirty: bool",
-                  trigger, actor, status, reason_kind, reason_message, created_ms, started_ms, finished_ms
-           FROM jobs WHERE finished_ms IS NULL ORDER BY created_ms, id"#
-    );
-    Ok(rows.fetch_all(db).await?)
+/// The runs that have not ended, newest first.
+pub async fn open(db: &SqlitePool) -> Result<Vec<RunRow>, StoreError> {
+    by_ids(db, jobs::unfinished(db).await?).await
 }
 
 /// How many runs have not ended.

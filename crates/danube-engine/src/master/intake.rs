@@ -194,7 +194,8 @@ fn new_id() -> Result<JobId, EngineError> {
 }
 
 /// Parameters as they could have been typed.
-pub(super) fn given_params(params: &str) -> Vec<(String, String)> {
+#[must_use]
+pub fn given_params(params: &str) -> Vec<(String, String)> {
     let values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(params).unwrap_or_default();
     let text = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => text,

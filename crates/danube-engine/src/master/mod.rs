@@ -24,7 +24,7 @@ use crate::artifacts::ArtifactDir;
 use crate::job::Services;
 use crate::logs::LogDir;
 pub use health::{Health, Part};
-pub use intake::{Accepted, Cancelled, Submission, SubmitError};
+pub use intake::{Accepted, Cancelled, Submission, SubmitError, given_params};
 pub use live::{Live, LiveJob};
 pub use orchestrator::Stop;
 use orchestrator::{Orchestrator, Wake};

@@ -85,7 +85,7 @@ pub(crate) async fn get(
     let id = job_id(&ctx, &id).await?;
     let row = row(&ctx, &id).await?;
     let attempts = attempts::list(ctx.store().read(), &id).await?;
-    let attempt = choose(newest_attempt(&row)?, of.attempt)?;
+    let attempt = attempt_of(&row, of.attempt)?;
     let steps = steps::list(ctx.store().read(), &attempt).await?;
     let reports = reports::list(ctx.store().read(), &attempt).await?;
     let waiting = if waits(&row) { ctx.master.waiting(&id).await? } else { None };
@@ -180,18 +180,16 @@ fn waits(row: &JobRow) -> bool {
 
 /// The attempt that a query names, or the newest one, of the job that a path names.
 pub(crate) async fn chosen_attempt(ctx: &Ctx, id: &str, wanted: Option<u32>) -> Result<AttemptId, Problem> {
-    choose(newest_attempt(&row(ctx, &job_id(ctx, id).await?).await?)?, wanted)
+    attempt_of(&row(ctx, &job_id(ctx, id).await?).await?, wanted)
 }
 
-fn choose(newest: AttemptId, wanted: Option<u32>) -> Result<AttemptId, Problem> {
+/// The attempt of a job that somebody wants to see, or the newest one. Before there is one that has the number 0, and
+/// nothing of it is found.
+pub(crate) fn attempt_of(row: &JobRow, wanted: Option<u32>) -> Result<AttemptId, Problem> {
+    let newest = AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt };
     match wanted {
         None => Ok(newest),
         Some(number) if (1..=newest.number).contains(&number) => Ok(AttemptId { number, ..newest }),
         Some(number) => Err(Problem::not_found(format!("The job {} has no attempt {number}.", newest.job))),
     }
-}
-
-/// A job's newest attempt; before there is one it has the number 0, and nothing of it is found.
-pub(crate) fn newest_attempt(row: &JobRow) -> Result<AttemptId, Problem> {
-    Ok(AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt })
 }

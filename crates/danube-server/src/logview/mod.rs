@@ -14,7 +14,7 @@ mod shown;
 pub(crate) use cutter::{Cutter, plain};
 use html::{Marks, write};
 pub(crate) use needle::{Case, Needle};
-pub(crate) use row::{Rows, Times};
+pub(crate) use row::{Rows, Times, text};
 pub(crate) use scan::scan;
 use shown::{Last, Output, Shown};
 

@@ -102,6 +102,11 @@ fn shown(line: &Line, is_short: bool) -> Shown {
     Shown { is_cut, ..shown }
 }
 
+/// What a line shows, without its colours.
+pub(crate) fn text(line: &Line) -> String {
+    shown(line, false).text
+}
+
 fn stars(text: &str) -> Vec<std::ops::Range<usize>> {
     text.match_indices(REPLACEMENT).map(|(at, found)| at..at + found.len()).collect()
 }

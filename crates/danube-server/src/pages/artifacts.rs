@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
-use danube_core::id::AttemptId;
 use danube_store::artifacts::{self, ArtifactRow};
 
-use super::job::{RunPath, crumbs, find};
+use super::job::{RunPath, Wanted, crumbs, find};
 use super::shell::{Crumb, Shell, Tab};
 use super::visitor::Visitor;
 use super::{job_page, link};
+use crate::api::jobs::attempt_of;
 use crate::context::Ctx;
 use crate::problem::Problem;
-use crate::request::extract::InPath;
+use crate::request::extract::{InPath, InQuery};
 
 struct Row {
     name: String,
@@ -38,34 +38,38 @@ pub(crate) async fn show(
     Shared(ctx): Shared<Ctx>,
     visitor: Visitor,
     InPath((name, number)): RunPath,
+    InQuery(wanted): InQuery<Wanted>,
 ) -> Result<Response, Problem> {
     let row = find(&ctx, &name, number).await?;
-    let attempt = AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt };
+    let attempt = attempt_of(&row, wanted.attempt)?;
     let kept = artifacts::list(ctx.store().read(), &attempt).await?;
     let shell = Shell::new(&ctx, &visitor, format!("Artifacts of {name} #{number}"), Tab::Pipelines).await?;
     let base = format!("/api/v1/jobs/{}/artifacts", row.id);
     job_page(&Artifacts {
         shell: shell.under(crumbs(&name, number)).under([Crumb::new("Artifacts", "")]),
-        folders: folders(&base, &kept),
-        rows: kept.into_iter().map(|kept| Row::new(&base, kept)).collect(),
+        folders: folders(&base, attempt.number, &kept),
+        rows: kept.into_iter().map(|kept| Row::new(&base, attempt.number, kept)).collect(),
         name,
         number,
     })
 }
 
 impl Row {
-    fn new(base: &str, row: ArtifactRow) -> Self {
+    fn new(base: &str, attempt: u32, row: ArtifactRow) -> Self {
         let sha256 = hex::encode(&row.sha256);
-        let href = format!("{base}/{}", path(&row.name));
+        let href = format!("{base}/{}?attempt={attempt}", path(&row.name));
         Self { href, size: size(row.size), short: sha256.chars().take(12).collect(), sha256, name: row.name }
     }
 }
 
 /// The outermost folders, each as one archive.
-fn folders(base: &str, kept: &[ArtifactRow]) -> Vec<(String, String)> {
+fn folders(base: &str, attempt: u32, kept: &[ArtifactRow]) -> Vec<(String, String)> {
     let outermost = kept.iter().filter_map(|row| row.name.split_once('/')).map(|(folder, _)| folder);
     let folders: BTreeSet<&str> = outermost.collect();
-    folders.into_iter().map(|name| (name.to_owned(), format!("{base}/{}?format=tar", path(name)))).collect()
+    folders
+        .into_iter()
+        .map(|name| (name.to_owned(), format!("{base}/{}?attempt={attempt}&format=tar", path(name))))
+        .collect()
 }
 
 fn path(name: &str) -> String {

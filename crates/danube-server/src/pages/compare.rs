@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
-use danube_core::id::AttemptId;
-use danube_engine::master::SubmitError;
+use danube_engine::master::{SubmitError, given_params};
 use danube_store::jobs::JobRow;
 use danube_store::{containers, runs, steps};
 
@@ -16,7 +15,7 @@ use super::state::State;
 use super::time::duration;
 use super::visitor::Visitor;
 use super::{job_page, link};
-use crate::api::jobs::refused;
+use crate::api::jobs::{attempt_of, refused};
 use crate::context::Ctx;
 use crate::problem::Problem;
 use crate::request::extract::InPath;
@@ -106,10 +105,6 @@ fn numbers(pair: &str) -> Option<(i64, i64)> {
     Some((a.parse().ok()?, b.parse().ok()?))
 }
 
-fn attempt(row: &JobRow) -> Result<AttemptId, Problem> {
-    Ok(AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt })
-}
-
 impl Side {
     fn new(row: JobRow) -> Self {
         Self {
@@ -159,7 +154,7 @@ async fn facts(ctx: &Ctx, left: &JobRow, right: &JobRow) -> Result<Vec<Fact>, Pr
     let db = ctx.store().read();
     let mut images = Vec::new();
     for row in [left, right] {
-        let containers = containers::list(db, &attempt(row)?).await?.into_iter();
+        let containers = containers::list(db, &attempt_of(row, None)?).await?.into_iter();
         let workers = containers.filter(|container| container.role != "coordinator");
         let workers = workers.map(|container| super::job::image(&container.image));
         images.push(workers.collect::<Vec<_>>().join(", "));
@@ -181,14 +176,16 @@ fn started_by(row: &JobRow) -> String {
 }
 
 fn params(row: &JobRow) -> String {
-    let pairs = super::job::params(&row.params).into_iter().map(|(name, value)| format!("{name}={value}"));
+    let pairs = given_params(&row.params).into_iter().map(|(name, value)| format!("{name}={value}"));
     pairs.collect::<Vec<_>>().join(" ")
 }
 
 async fn step_times(ctx: &Ctx, left: &JobRow, right: &JobRow) -> Result<Vec<StepTimes>, Problem> {
     let mut rows: Vec<(String, [Option<i64>; 2])> = Vec::new();
     for (side, job) in [left, right].into_iter().enumerate() {
-        for step in steps::list(ctx.store().read(), &attempt(job)?).await?.into_iter().filter(|step| step.number > 0) {
+        for step in
+            steps::list(ctx.store().read(), &attempt_of(job, None)?).await?.into_iter().filter(|step| step.number > 0)
+        {
             // The same name twice is matched in order.
             match rows.iter_mut().find(|(name, times)| *name == step.name && times[side].is_none() && side == 1) {
                 Some((_, times)) => times[1] = step.duration_ms,

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
-use danube_core::id::AttemptId;
 use danube_core::report::CaseStatus;
 use danube_store::pipelines;
 use danube_store::reports::{self, CaseKey, CaseRow, Details, Filter, ReportRow};
@@ -18,6 +17,7 @@ use super::state::State;
 use super::time::duration;
 use super::visitor::Visitor;
 use super::{job_page, link, page};
+use crate::api::jobs::attempt_of;
 use crate::api::pipelines::no_pipeline;
 use crate::context::Ctx;
 use crate::problem::Problem;
@@ -43,6 +43,7 @@ pub(crate) struct Wanted {
     /// Behind this case: `rank.report.seq`.
     #[serde(default)]
     after: String,
+    attempt: Option<u32>,
 }
 
 struct Report {
@@ -77,6 +78,8 @@ struct TestsPage {
     cases: Vec<Case>,
     status: String,
     q: String,
+    /// Not the newest one.
+    attempt: Option<u32>,
     next: Option<String>,
 }
 
@@ -104,7 +107,7 @@ pub(crate) async fn show(
     InQuery(wanted): InQuery<Wanted>,
 ) -> Result<Response, Problem> {
     let row = find(&ctx, &name, number).await?;
-    let attempt = AttemptId { job: row.id.parse().map_err(Problem::internal)?, number: row.attempt };
+    let attempt = attempt_of(&row, wanted.attempt)?;
     let db = ctx.store().read();
     let text = Some(wanted.q.as_str()).filter(|text| !text.is_empty());
     let filter = Filter { status: status(&wanted.status), text, ..Filter::default() };
@@ -126,6 +129,7 @@ pub(crate) async fn show(
         cases,
         status: wanted.status,
         q: wanted.q,
+        attempt: wanted.attempt,
         name,
         number,
         href,
@@ -170,7 +174,8 @@ fn key(text: &str) -> Option<CaseKey> {
 impl Wanted {
     fn behind(&self, href: &str, last: &CaseRow) -> String {
         let (status, q) = (link::segment(&self.status), link::segment(&self.q));
-        format!("{href}/tests?status={status}&q={q}&after={}.{}.{}", last.rank, last.report, last.seq)
+        let attempt = self.attempt.map_or_else(String::new, |number| format!("attempt={number}&"));
+        format!("{href}/tests?{attempt}status={status}&q={q}&after={}.{}.{}", last.rank, last.report, last.seq)
     }
 }
 

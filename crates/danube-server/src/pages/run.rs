@@ -4,11 +4,11 @@ use askama::Template;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::Response;
-use danube_engine::master::{Asked, Description, Submission, SubmitError};
+use danube_engine::master::{Asked, Description, Submission, SubmitError, given_params};
 use danube_store::{pipelines, runs};
 use serde::Deserialize;
 
-use super::job::{find, params};
+use super::job::find;
 use super::shell::{Crumb, Shell, Tab};
 use super::time::duration;
 use super::visitor::Visitor;
@@ -73,7 +73,7 @@ pub(crate) async fn show(
         Some(number) => {
             let row = find(&ctx, &name, number).await?;
             let reference = row.source_sha.filter(|_| !row.source_dirty).unwrap_or_default();
-            Filled { reference, params: params(&row.params) }
+            Filled { reference, params: given_params(&row.params) }
         }
         None => Filled { reference: String::new(), params: Vec::new() },
     };

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use danube_core::id::AttemptId;
 use danube_core::runtime::ImageSource;
+use danube_engine::master::given_params;
+use danube_store::attempts::AttemptRow;
 use danube_store::jobs::JobRow;
-use danube_store::{artifacts, attempts, containers, egress, reports, summaries};
+use danube_store::{artifacts, containers, egress, reports, summaries};
 
 use crate::context::Ctx;
 use crate::pages::state::State;
@@ -41,7 +43,13 @@ pub(super) struct Attempt {
 }
 
 impl Facts {
-    pub async fn of(ctx: &Ctx, visitor: &Visitor, row: &JobRow, attempt: &AttemptId) -> Result<Self, Problem> {
+    pub async fn of(
+        ctx: &Ctx,
+        visitor: &Visitor,
+        row: &JobRow,
+        attempt: &AttemptId,
+        attempts: &[AttemptRow],
+    ) -> Result<Self, Problem> {
         let db = ctx.store().read();
         let artifacts = artifacts::list(db, attempt).await?;
         let (allowed, denied) = hosts(&egress::list(db, attempt).await?);
@@ -49,10 +57,9 @@ impl Facts {
         let containers = containers::list(db, attempt).await?;
         let images = containers.into_iter().filter(|container| container.role != "coordinator");
         let summaries = summaries::list(db, attempt).await?;
-        let attempts = attempts::list(db, &attempt.job).await?;
-        let attempt = |row: attempts::AttemptRow| Attempt {
+        let attempt = |row: &AttemptRow| Attempt {
             number: row.number,
-            state: State::of_job(&row.status, None),
+            state: State::of_job(&row.status, row.reason_kind.as_deref()),
             took: visitor.clock.between(Some(row.started_ms), row.finished_ms).map(duration),
         };
         Ok(Self {
@@ -62,9 +69,9 @@ impl Facts {
             summaries: summaries.into_iter().map(|summary| summary.text).collect(),
             hosts: allowed,
             denied: denied.into_iter().take(NAMED).collect(),
-            params: params(&row.params),
+            params: given_params(&row.params),
             images: images.map(|container| image(&container.image)).collect(),
-            attempts: attempts.into_iter().map(attempt).collect(),
+            attempts: attempts.iter().map(attempt).collect(),
             rerun_of: row.rerun_of.clone(),
         })
     }
@@ -92,14 +99,4 @@ pub(in crate::pages) fn image(stored: &str) -> String {
         Ok(source) => source.to_string(),
         Err(_) => stored.to_owned(),
     }
-}
-
-/// Parameters as text.
-pub(in crate::pages) fn params(params: &str) -> Vec<(String, String)> {
-    let values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(params).unwrap_or_default();
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    };
-    values.into_iter().map(|(name, value)| (name, text(value))).collect()
 }

@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::State as Shared;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use danube_core::id::{AttemptId, JobId};
+use danube_core::id::JobId;
 use danube_engine::master::Cancelled;
+use danube_store::attempts::{self, AttemptRow};
 use danube_store::jobs::{self, JobRow};
 use danube_store::runs;
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use super::state::State;
 use super::time::{When, duration};
 use super::visitor::Visitor;
 use super::{job_page, link, see_after};
-use crate::api::jobs::refused;
+use crate::api::jobs::{attempt_of, refused};
 use crate::context::Ctx;
 use crate::problem::Problem;
 use crate::request::extract::{InPath, InQuery, job_id, no_job};
@@ -25,7 +26,7 @@ mod since;
 mod steps;
 mod why;
 
-pub(super) use facts::{image, params};
+pub(super) use facts::image;
 
 use facts::Facts;
 use since::Since;
@@ -39,7 +40,7 @@ pub(super) type RunPath = InPath<(String, i64)>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
-    attempt: Option<u32>,
+    pub attempt: Option<u32>,
 }
 
 /// The line under the heading.
@@ -70,6 +71,8 @@ struct JobPage {
     id: String,
     name: String,
     href: String,
+    /// Its log, to which more of the query is added.
+    log: String,
     pipeline_href: String,
     head: Head,
     waiting: Option<(usize, String)>,
@@ -78,6 +81,8 @@ struct JobPage {
     entries: Vec<Entry>,
     facts: Facts,
     attempt: u32,
+    /// It is not the newest attempt.
+    older: bool,
     may_write: bool,
 }
 
@@ -96,30 +101,35 @@ pub(crate) async fn show(
     InQuery(wanted): InQuery<Wanted>,
 ) -> Result<Response, Problem> {
     let row = find(&ctx, &name, number).await?;
-    let id: JobId = row.id.parse().map_err(Problem::internal)?;
-    let attempt = AttemptId { job: id.clone(), number: wanted.attempt.unwrap_or(row.attempt) };
+    let attempt = attempt_of(&row, wanted.attempt)?;
+    let attempts = attempts::list(ctx.store().read(), &attempt.job).await?;
+    let then = as_of(&row, &attempts, attempt.number);
+    let id = attempt.job.clone();
     let green = runs::green_before(ctx.store().read(), &name, row.source_ref.as_deref(), &row.id, 20).await?;
     let rows = danube_store::steps::list(ctx.store().read(), &attempt).await?;
     let usual = steps::Usual::of(&ctx, &green).await?;
     let head = Head::new(&visitor, &row, &ctx, &green).await?;
     let waiting = if row.status == "pending" { ctx.master.waiting(&id).await? } else { None };
     let href = link::run(&name, number);
+    let log = log_of(&href, &row, attempt.number);
     let title = format!("{} #{number} {name}", head.state.word);
     let refresh = (!head.over).then_some(5);
     let shell = Shell::new(&ctx, &visitor, title, Tab::Pipelines).await?.refreshed(refresh).with_scripts(&["live.js"]);
     let page = JobPage {
         shell: shell.under(crumbs(&name, number)),
         waiting: waiting.map(|waiting| (waiting.position, waiting.reason)),
-        why: Why::of(&ctx, &row, &attempt, &rows, &href).await?,
-        since: Since::of(&ctx, &row, &attempt, &green).await?,
-        entries: steps::entries(&visitor, &rows, &usual, &href),
-        facts: Facts::of(&ctx, &visitor, &row, &attempt).await?,
+        why: Why::of(&ctx, &then, &attempt, &rows, &log).await?,
+        since: Since::of(&ctx, &then, &attempt, &green).await?,
+        entries: steps::entries(&visitor, &rows, &usual, &log),
+        facts: Facts::of(&ctx, &visitor, &row, &attempt, &attempts).await?,
+        older: attempt.number < row.attempt,
         attempt: attempt.number,
         may_write: visitor.may_write(),
         pipeline_href: link::pipeline(&name),
         id: row.id,
         name,
         href,
+        log,
         head,
     };
     job_page(&page)
@@ -145,6 +155,26 @@ pub(crate) async fn rerun(
     let id: JobId = row.id.parse().map_err(Problem::internal)?;
     let accepted = ctx.master.rerun(&id, visitor.actor()).await.map_err(refused)?;
     see_after(&link::run(&name, accepted.number), "started", accepted.number)
+}
+
+/// The run as it was at the end of one of its attempts.
+fn as_of(row: &JobRow, attempts: &[AttemptRow], number: u32) -> JobRow {
+    match attempts.iter().find(|attempt| attempt.number == number && number < row.attempt) {
+        None => row.clone(),
+        Some(attempt) => JobRow {
+            attempt: number,
+            status: attempt.status.clone(),
+            reason_kind: attempt.reason_kind.clone(),
+            reason_message: attempt.reason_message.clone(),
+            ..row.clone()
+        },
+    }
+}
+
+/// The address of an attempt's log, to which more of the query is added.
+fn log_of(href: &str, row: &JobRow, attempt: u32) -> String {
+    let attempt = if attempt < row.attempt { format!("attempt={attempt}&") } else { String::new() };
+    format!("{href}/log?{attempt}")
 }
 
 /// The breadcrumb of a run's page.

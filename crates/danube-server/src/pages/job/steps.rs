@@ -49,7 +49,7 @@ impl Usual {
 }
 
 /// The list. The danubefile's own output, number 0, is left out unless it ended badly: it is no step of anybody's.
-pub(super) fn entries(visitor: &Visitor, rows: &[StepRow], usual: &Usual, href: &str) -> Vec<Entry> {
+pub(super) fn entries(visitor: &Visitor, rows: &[StepRow], usual: &Usual, log: &str) -> Vec<Entry> {
     let took = |row: &StepRow| row.duration_ms.or_else(|| visitor.clock.between(Some(row.started_ms), row.finished_ms));
     let shown: Vec<&StepRow> = rows.iter().filter(|row| row.number > 0).collect();
     let longest = shown.iter().filter_map(|row| took(row)).max().unwrap_or_default().max(1);
@@ -58,7 +58,7 @@ pub(super) fn entries(visitor: &Visitor, rows: &[StepRow], usual: &Usual, href: 
         let groups: Vec<String> = serde_json::from_str(&row.group_path).unwrap_or_default();
         enter(&mut entries, &mut open, groups);
         let took = took(row);
-        let step = Step::new(row, took, took.unwrap_or_default() * 100 / longest, usual, href);
+        let step = Step::new(row, took, took.unwrap_or_default() * 100 / longest, usual, log);
         entries.push(Entry::Step(Box::new(step)));
     }
     enter(&mut entries, &mut open, Vec::new());
@@ -76,14 +76,14 @@ fn enter(entries: &mut Vec<Entry>, open: &mut Vec<String>, groups: Vec<String>) 
 }
 
 impl Step {
-    fn new(row: &StepRow, took: Option<i64>, part: i64, usual: &Usual, href: &str) -> Self {
+    fn new(row: &StepRow, took: Option<i64>, part: i64, usual: &Usual, log: &str) -> Self {
         let runs = row.status == "running";
         let usual = usual.0.get(&row.name).filter(|_| runs).copied().map(duration);
         let state = State::of_step(&row.status, row.checked);
         Self {
             number: row.number,
             name: if row.kind() == StepKind::Service { format!("service {}", row.name) } else { row.name.clone() },
-            log: format!("{href}/log?step={}", row.number),
+            log: format!("{log}step={}", row.number),
             image: row.image.clone(),
             took: took.map(duration),
             part: part.clamp(1, 100),

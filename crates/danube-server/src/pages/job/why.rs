@@ -9,6 +9,7 @@ use danube_store::steps::{StepKey, StepRow};
 
 use crate::answer::blocking;
 use crate::context::Ctx;
+use crate::logview;
 use crate::pages::state;
 use crate::pages::words;
 use crate::problem::Problem;
@@ -53,10 +54,10 @@ impl Why {
         row: &JobRow,
         attempt: &AttemptId,
         steps: &[StepRow],
-        href: &str,
+        log: &str,
     ) -> Result<Option<Self>, Problem> {
         let Some(step) = decisive(row, steps) else { return Ok(Self::without_step(row)) };
-        let culprit = Culprit::of(ctx, attempt, step, href).await?;
+        let culprit = Culprit::of(ctx, attempt, step, log).await?;
         let why = Self::of_reason(row);
         // That the danubefile failed says less than how its step did.
         let says_less = row.reason_kind.as_deref() == Some("script");
@@ -96,7 +97,7 @@ fn decisive<'a>(row: &JobRow, steps: &'a [StepRow]) -> Option<&'a StepRow> {
 }
 
 impl Culprit {
-    async fn of(ctx: &Ctx, attempt: &AttemptId, step: &StepRow, href: &str) -> Result<Self, Problem> {
+    async fn of(ctx: &Ctx, attempt: &AttemptId, step: &StepRow, log: &str) -> Result<Self, Problem> {
         let key = StepKey { attempt: attempt.clone(), number: step.number };
         let logs = ctx.master.logs().clone();
         let lines = blocking(move || tail(&logs, &key)).await??;
@@ -111,7 +112,7 @@ impl Culprit {
             },
             location: step.location.clone(),
             message: step.message.clone(),
-            log: format!("{href}/log?l={}:{first}-{last}", step.number),
+            log: format!("{log}l={}:{first}-{last}", step.number),
             lines,
         })
     }
@@ -120,37 +121,5 @@ impl Culprit {
 fn tail(logs: &LogDir, key: &StepKey) -> Result<Vec<TailLine>, LogError> {
     let Some(reader) = crate::api::logs::open(logs, key)? else { return Ok(Vec::new()) };
     let lines = reader.last_lines(TAIL)?.into_iter();
-    Ok(lines.map(|line| TailLine { number: line.number + 1, text: plain(&line.text) }).collect())
-}
-
-/// A line without its escape sequences, as it stands at its end.
-fn plain(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let last = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
-    let mut out = String::with_capacity(last.len());
-    let mut chars = last.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' if chars.peek() == Some(&'[') => {
-                chars.next();
-                while chars.next().is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c)) {}
-            }
-            '\t' => out.push('\t'),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_shown_as_it_stood_at_its_end() {
-        assert_eq!(plain(b"\x1b[1;31mFAIL\x1b[0m src/date.test.ts"), "FAIL src/date.test.ts");
-        assert_eq!(plain(b" 10 %\r 50 %\r100 %\r"), "100 %");
-        assert_eq!(plain(b"a\tb\x07\xff"), "a\tb\u{fffd}");
-    }
+    Ok(lines.map(|line| TailLine { number: line.number + 1, text: logview::text(&line) }).collect())
 }

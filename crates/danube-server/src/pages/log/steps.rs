@@ -6,6 +6,7 @@ use danube_store::jobs::JobRow;
 use danube_store::steps::{self, StepKey, StepRow};
 
 use crate::answer::blocking;
+use crate::api::jobs::attempt_of;
 use crate::api::logs::open;
 use crate::context::Ctx;
 use crate::model;
@@ -43,8 +44,7 @@ pub(super) struct Step {
 impl Steps {
     /// The steps of the newest attempt, or of another one.
     pub async fn of(ctx: &Ctx, clock: &Clock, row: &JobRow, attempt: Option<u32>) -> Result<Self, Problem> {
-        let job = row.id.parse().map_err(Problem::internal)?;
-        let attempt = AttemptId { job, number: attempt.unwrap_or(row.attempt) };
+        let attempt = attempt_of(row, attempt)?;
         let rows = steps::list(ctx.store().read(), &attempt).await?;
         let over = row.finished_ms.is_some() || attempt.number < row.attempt;
         let (logs, of) = (ctx.master.logs().clone(), attempt.clone());
