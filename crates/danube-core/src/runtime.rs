@@ -334,6 +334,8 @@ pub mod shim_env {
     pub const NONCE: &str = "DANUBE_SHIM_NONCE";
     /// Number of an inherited listening Unix socket.
     pub const LISTEN_FD: &str = "DANUBE_SHIM_LISTEN_FD";
+    /// Where the shim makes its listening socket when none is inherited.
+    pub const LISTEN: &str = "DANUBE_SHIM_LISTEN";
     /// Number of an inherited directory descriptor in which the spool's unnamed files are made.
     pub const SPOOL_FD: &str = "DANUBE_SHIM_SPOOL_FD";
     /// Number of an inherited read-only descriptor of the container's OOM counter (`memory.events` or `memory.oom_control`).

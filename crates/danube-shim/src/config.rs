@@ -14,8 +14,6 @@ use crate::user::User;
 
 /// Prefix of the variables that steps do not inherit.
 const PREFIX: &[u8] = b"DANUBE_SHIM_";
-/// Path of the listening socket when none is inherited (Kubernetes).
-const LISTEN: &str = "DANUBE_SHIM_LISTEN";
 /// Folder of this container alone, where spool, scripts and secret files may stand. `/danube/private` unless set.
 const PRIVATE: &str = "DANUBE_SHIM_PRIVATE";
 /// What `/workspace` is called here: `--isolation none` and tests.
@@ -129,7 +127,7 @@ impl Own {
         if let Some(fd) = self.number(shim_env::LISTEN_FD)? {
             return Ok(Listen::Inherited(fd));
         }
-        environment_path(&self.0, LISTEN).map(Listen::Path).ok_or(Error::Missing(shim_env::LISTEN_FD))
+        environment_path(&self.0, shim_env::LISTEN).map(Listen::Path).ok_or(Error::Missing(shim_env::LISTEN_FD))
     }
 
     fn number(&self, name: &'static str) -> Result<Option<i32>, Error> {

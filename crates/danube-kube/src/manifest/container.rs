@@ -1,0 +1,80 @@
+//! The containers of a pod.
+
+use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Role, shim_env};
+use k8s_openapi::api::core::v1::{Container, EnvVar};
+
+use super::{limits, security, volumes};
+use crate::error::KubeError;
+use crate::settings::Settings;
+
+/// The shim where every container but the installer finds it.
+pub const SHIM: &str = "/danube/shim/danube-shim";
+/// Where a shim listens: in the container's private volume. Whoever comes from within the container is hung up on.
+pub const SOCKET: &str = "/danube/private/shim.sock";
+/// Where the coordinator's shim takes the SDK's calls, and its large scripts.
+const MAILBOX: &str = "/danube/mailbox.sock";
+const OUTBOX: &str = "/danube/outbox";
+
+/// Fills the shim's volume.
+pub fn installs_the_shim(settings: &Settings) -> Container {
+    Container {
+        name: "shim".to_owned(),
+        image: Some(settings.shim_image.clone()),
+        command: Some(vec!["/danube-shim".to_owned(), "install".to_owned(), volumes::SHIM_DIR.to_owned()]),
+        volume_mounts: Some(volumes::installer()),
+        resources: Some(limits::of_installer()),
+        security_context: Some(security::nobody()),
+        ..Container::default()
+    }
+}
+
+/// A container that is known before the start.
+pub fn ordinary(container: &ContainerSpec, group: &GroupSpec, settings: &Settings) -> Result<Container, KubeError> {
+    Ok(Container {
+        name: container.name.as_str().to_owned(),
+        image: Some(image(container, settings)?),
+        command: Some(vec![SHIM.to_owned()]),
+        env: Some(env(container, group)),
+        working_dir: Some("/".to_owned()),
+        volume_mounts: Some(volumes::mounts(&container.name, container.role)),
+        resources: Some(limits::of(container, settings)),
+        security_context: Some(security::of(container.role)),
+        ..Container::default()
+    })
+}
+
+/// A container that runs beside the others from before their start to after their end.
+pub fn as_sidecar(container: Container) -> Container {
+    Container { restart_policy: Some("Always".to_owned()), ..container }
+}
+
+fn image(container: &ContainerSpec, settings: &Settings) -> Result<String, KubeError> {
+    match &container.image {
+        _ if container.role == Role::Coordinator => Ok(settings.coordinator_image.clone()),
+        ImageSource::Reference(name) if has_digest(name) => Ok(name.clone()),
+        other => Err(KubeError::Image { container: container.name.to_string(), image: other.to_string() }),
+    }
+}
+
+fn has_digest(name: &str) -> bool {
+    let digest = name.rsplit_once("@sha256:").map(|(_, digest)| digest);
+    digest.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+/// What the shim is told. Nothing of it is secret: whoever may read pods reads it.
+fn env(container: &ContainerSpec, group: &GroupSpec) -> Vec<EnvVar> {
+    let mut pairs = vec![
+        (shim_env::ROLE, container.role.as_str().to_owned()),
+        (shim_env::NONCE, group.nonce.clone()),
+        (shim_env::ORPHAN_GRACE, group.orphan_grace.as_secs().to_string()),
+        (shim_env::LISTEN, SOCKET.to_owned()),
+    ];
+    if container.role == Role::Coordinator {
+        pairs.push((shim_env::MAILBOX, MAILBOX.to_owned()));
+        pairs.push((shim_env::OUTBOX, OUTBOX.to_owned()));
+    }
+    pairs
+        .into_iter()
+        .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() })
+        .collect()
+}

@@ -1,0 +1,17 @@
+//! Which names a pod may reach, as policies of Cilium. One policy stands for all pods and allows nothing; one more for
+//! each *profile* (a list of names) allows what it lists. Pods choose by a label, so that no job has a policy of its own.
+//!
+//! A policy is only ever handed out after [`lint`] found nothing and [`evaluate`] agrees with the list it was made from.
+
+mod evaluate;
+mod lint;
+mod object;
+mod render;
+
+pub use evaluate::{Connection, allows};
+pub use lint::lint;
+pub use object::{CiliumNetworkPolicy, Dns, Egress, Metadata, Ports, Spec};
+pub use render::{default_deny, of_profile};
+
+#[cfg(test)]
+mod tests;

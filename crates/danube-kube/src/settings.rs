@@ -1,0 +1,34 @@
+//! What an operator decides for all pods of an instance.
+
+use std::time::Duration;
+
+use danube_core::runtime::Resources;
+
+/// How pods are made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where job pods live, and nothing else.
+    pub namespace: String,
+    /// Names this Danube among those that share the namespace; a label's value.
+    pub instance: String,
+    /// The image that holds the shim alone, by digest.
+    pub shim_image: String,
+    /// The image of the coordinator: Python and the SDK, by digest.
+    pub coordinator_image: String,
+    /// The coordinator's limits.
+    pub coordinator: Resources,
+    /// A worker's limits where the job names none.
+    pub worker: Resources,
+    /// Bytes of `/workspace` where the job names none.
+    pub workspace_bytes: u64,
+    /// Whether ids are required to be mapped to unprivileged ones (`hostUsers: false`).
+    pub map_users: bool,
+    /// Whether the cluster knows resources of a whole pod, which containers that are added later share.
+    pub pod_resources: bool,
+    /// The longest that any pod may live, pulls and cleanup included: a second line behind Danube's own deadlines.
+    pub longest: Duration,
+    /// Secrets of the namespace with which images are pulled.
+    pub pull_secrets: Vec<String>,
+    /// Labels that a node must have.
+    pub node_selector: Vec<(String, String)>,
+}
