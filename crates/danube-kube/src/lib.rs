@@ -1,13 +1,22 @@
-//! Jobs as pods. What is asked of a cluster is made here without one: a group's pod ([`manifest`]) and the network
-//! policies of its egress profile ([`policy`]); and what a cluster says of a pod is read into the words that the rest of
-//! Danube knows ([`standing`]). All of it is pure.
+//! Jobs as pods: the runtime for Kubernetes ([`Kubernetes`]).
+//!
+//! What is asked of a cluster is made without one: a group's pod ([`manifest`]) and the network policies of its egress
+//! profile ([`policy`]); and what a cluster says of a pod is read into the words that the rest of Danube knows
+//! ([`standing`]). All of that is pure; only `cluster`, `exec` and `follow` speak to an API server.
 
-pub mod error;
+mod cluster;
+mod error;
+mod exec;
+mod follow;
 pub mod manifest;
-pub mod names;
+mod names;
+mod places;
 pub mod policy;
-pub mod settings;
+mod settings;
 pub mod standing;
 
+pub use cluster::Kubernetes;
 pub use error::KubeError;
-pub use settings::Settings;
+pub use exec::ExecStream;
+pub use follow::Events;
+pub use settings::{Enforcement, Settings};

@@ -43,6 +43,12 @@ pub fn labels(spec: &GroupSpec, settings: &Settings) -> BTreeMap<String, String>
     .into()
 }
 
+/// The attempt that a pod's labels name.
+#[must_use]
+pub fn attempt(labels: &BTreeMap<String, String>) -> Option<AttemptId> {
+    Some(AttemptId { job: labels.get(JOB)?.parse().ok()?, number: labels.get(ATTEMPT)?.parse().ok()? })
+}
+
 /// The profile of a list of names: equal lists have one, whoever wrote them.
 #[must_use]
 pub fn profile(policy: &EgressPolicy) -> String {
@@ -55,7 +61,7 @@ pub fn profile(policy: &EgressPolicy) -> String {
 }
 
 /// A text as a label's value. One that a label cannot hold is told by its digest, so that two never become one.
-fn label(text: &str) -> String {
+pub fn label(text: &str) -> String {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let plain = text.len() <= LONGEST && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if plain && edge(text.chars().next()) && edge(text.chars().last()) {

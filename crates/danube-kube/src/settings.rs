@@ -27,8 +27,23 @@ pub struct Settings {
     pub pod_resources: bool,
     /// The longest that any pod may live, pulls and cleanup included: a second line behind Danube's own deadlines.
     pub longest: Duration,
+    /// Whether policies must hold pods to their names.
+    pub enforcement: Enforcement,
+    /// How long an image may be refused before its job fails.
+    pub pull_grace: Duration,
+    /// How long a pod may find no node, or no container be made of it, before its job fails.
+    pub node_grace: Duration,
     /// Secrets of the namespace with which images are pulled.
     pub pull_secrets: Vec<String>,
     /// Labels that a node must have.
     pub node_selector: Vec<(String, String)>,
+}
+
+/// Whether policies hold pods to their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// No pod is made unless its policy could be applied.
+    Required,
+    /// Danube applies none: something else closes the network of jobs, or nothing does.
+    Off,
 }

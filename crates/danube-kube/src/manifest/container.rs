@@ -1,7 +1,7 @@
 //! The containers of a pod.
 
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Role, shim_env};
-use k8s_openapi::api::core::v1::{Container, EnvVar};
+use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
 
 use super::{limits, security, volumes};
 use crate::error::KubeError;
@@ -14,6 +14,29 @@ pub const SOCKET: &str = "/danube/private/shim.sock";
 /// Where the coordinator's shim takes the SDK's calls, and its large scripts.
 const MAILBOX: &str = "/danube/mailbox.sock";
 const OUTBOX: &str = "/danube/outbox";
+
+/// What all shims of a group are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The group's nonce.
+    pub nonce: String,
+    /// Seconds without a master.
+    pub orphan_grace: String,
+}
+
+impl Told {
+    /// By whoever makes the group.
+    pub fn of_group(group: &GroupSpec) -> Self {
+        Self { nonce: group.nonce.clone(), orphan_grace: group.orphan_grace.as_secs().to_string() }
+    }
+
+    /// As it stands in the pod that was made.
+    pub fn of_pod(pod: &Pod) -> Option<Self> {
+        let env = pod.spec.as_ref()?.containers.first()?.env.as_ref()?;
+        let value = |name: &str| env.iter().find(|pair| pair.name == name)?.value.clone();
+        Some(Self { nonce: value(shim_env::NONCE)?, orphan_grace: value(shim_env::ORPHAN_GRACE)? })
+    }
+}
 
 /// Fills the shim's volume.
 pub fn installs_the_shim(settings: &Settings) -> Container {
@@ -29,12 +52,12 @@ pub fn installs_the_shim(settings: &Settings) -> Container {
 }
 
 /// A container that is known before the start.
-pub fn ordinary(container: &ContainerSpec, group: &GroupSpec, settings: &Settings) -> Result<Container, KubeError> {
+pub fn ordinary(container: &ContainerSpec, told: &Told, settings: &Settings) -> Result<Container, KubeError> {
     Ok(Container {
         name: container.name.as_str().to_owned(),
         image: Some(image(container, settings)?),
         command: Some(vec![SHIM.to_owned()]),
-        env: Some(env(container, group)),
+        env: Some(env(container, told)),
         working_dir: Some("/".to_owned()),
         volume_mounts: Some(volumes::mounts(&container.name, container.role)),
         resources: Some(limits::of(container, settings)),
@@ -62,11 +85,11 @@ fn has_digest(name: &str) -> bool {
 }
 
 /// What the shim is told. Nothing of it is secret: whoever may read pods reads it.
-fn env(container: &ContainerSpec, group: &GroupSpec) -> Vec<EnvVar> {
+fn env(container: &ContainerSpec, told: &Told) -> Vec<EnvVar> {
     let mut pairs = vec![
         (shim_env::ROLE, container.role.as_str().to_owned()),
-        (shim_env::NONCE, group.nonce.clone()),
-        (shim_env::ORPHAN_GRACE, group.orphan_grace.as_secs().to_string()),
+        (shim_env::NONCE, told.nonce.clone()),
+        (shim_env::ORPHAN_GRACE, told.orphan_grace.clone()),
         (shim_env::LISTEN, SOCKET.to_owned()),
     ];
     if container.role == Role::Coordinator {

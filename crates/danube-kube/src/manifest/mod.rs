@@ -6,7 +6,7 @@
 
 use danube_core::runtime::{ContainerSpec, GroupSpec, Role, Workspace};
 use k8s_openapi::api::core::v1::{
-    LocalObjectReference, Pod, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec,
+    Container, LocalObjectReference, Pod, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -20,12 +20,17 @@ pub mod restricted;
 mod security;
 mod volumes;
 
+pub(crate) use container::Told;
+
 /// Containers that can be added to a pod that runs.
 pub const PLACES: usize = 8;
 /// How long containers have between TERM and KILL: the shims end their steps and serve what is not yet acknowledged.
 const GRACE_S: i64 = 45;
 /// The group that owns `/workspace`; everybody in the pod is in it.
 const WORKSPACE_GROUP: i64 = 1000;
+
+/// What the API server is asked to run in a container: it copies between its own streams and the shim's socket.
+pub const BRIDGE: [&str; 3] = [container::SHIM, "bridge", container::SOCKET];
 
 /// The pod of a group.
 ///
@@ -47,6 +52,20 @@ pub fn pod(spec: &GroupSpec, settings: &Settings) -> Result<Pod, KubeError> {
     })
 }
 
+/// A container that is added to the pod, in one of the places that were made for such.
+///
+/// # Errors
+/// When its image has no digest.
+pub(crate) fn added(
+    container: &ContainerSpec,
+    place: usize,
+    told: &Told,
+    settings: &Settings,
+) -> Result<Container, KubeError> {
+    let made = container::ordinary(container, told, settings)?;
+    Ok(Container { volume_mounts: Some(volumes::mounts_of_place(place)), ..made })
+}
+
 fn check(spec: &GroupSpec) -> Result<(), KubeError> {
     if matches!(spec.workspace, Workspace::Prepared { .. }) {
         return Err(KubeError::Prepared("a prepared workspace"));
@@ -61,9 +80,10 @@ fn check(spec: &GroupSpec) -> Result<(), KubeError> {
 }
 
 fn pod_spec(spec: &GroupSpec, settings: &Settings) -> Result<PodSpec, KubeError> {
+    let told = Told::of_group(spec);
     let made = |wanted: fn(Role) -> bool| {
         let chosen = spec.containers.iter().filter(move |container| wanted(container.role));
-        chosen.map(|container| container::ordinary(container, spec, settings)).collect::<Result<Vec<_>, _>>()
+        chosen.map(|container| container::ordinary(container, &told, settings)).collect::<Result<Vec<_>, _>>()
     };
     let mut first = vec![container::installs_the_shim(settings)];
     first.extend(made(|role| role == Role::Service)?.into_iter().map(container::as_sidecar));

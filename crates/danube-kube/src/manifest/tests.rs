@@ -26,17 +26,24 @@ pub fn settings() -> Settings {
         map_users: true,
         pod_resources: true,
         longest: Duration::from_secs(7200),
+        enforcement: crate::Enforcement::Required,
+        pull_grace: Duration::from_secs(120),
+        node_grace: Duration::from_secs(600),
         pull_secrets: vec!["registry".into()],
         node_selector: vec![("kubernetes.io/arch".into(), "amd64".into())],
     }
 }
 
-fn container(name: ContainerName, role: Role, image: &str) -> ContainerSpec {
+pub fn container(name: ContainerName, role: Role, image: &str) -> ContainerSpec {
     ContainerSpec { name, role, image: ImageSource::parse(image), resources: Resources::default() }
 }
 
-fn group() -> GroupSpec {
-    let image = format!("registry.example/node@{DIGEST}");
+pub fn image() -> String {
+    format!("registry.example/node@{DIGEST}")
+}
+
+pub fn group() -> GroupSpec {
+    let image = image();
     let mut large = container(ContainerName::worker(2), Role::Worker, &image);
     large.resources =
         Resources { cpu_millis: Some(4000), memory_bytes: Some(8 << 30), disk_bytes: Some(50 << 30), pids: None };

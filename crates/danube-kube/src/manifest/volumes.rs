@@ -34,15 +34,24 @@ pub fn of(spec: &GroupSpec, settings: &Settings) -> Vec<Volume> {
 
 /// What a container mounts.
 pub fn mounts(name: &ContainerName, role: Role) -> Vec<VolumeMount> {
-    let mut mounts = vec![
-        mount(&private(name), PRIVATE_DIR),
-        VolumeMount { read_only: Some(true), ..mount("shim", SHIM_DIR) },
-        mount("workspace", "/workspace"),
-    ];
+    let mut mounts = with_private(&private(name));
     if role == Role::Coordinator {
         mounts.push(mount("coordinator-tmp", "/tmp"));
     }
     mounts
+}
+
+/// What a container mounts that is added to a pod.
+pub fn mounts_of_place(place: usize) -> Vec<VolumeMount> {
+    with_private(&place_name(place))
+}
+
+fn with_private(volume: &str) -> Vec<VolumeMount> {
+    vec![
+        mount(volume, PRIVATE_DIR),
+        VolumeMount { read_only: Some(true), ..mount("shim", SHIM_DIR) },
+        mount("workspace", "/workspace"),
+    ]
 }
 
 /// What the installer of the shim mounts.

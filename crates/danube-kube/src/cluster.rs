@@ -1,0 +1,203 @@
+//! The runtime for Kubernetes: pods are made, followed, spoken to and removed by the API server.
+
+use std::time::Duration;
+
+use danube_core::egress::EgressPolicy;
+use danube_core::id::{AttemptId, ContainerName};
+use danube_core::runtime::{
+    ContainerSpec, ContainerState, FoundGroup, GroupEvent, GroupFailure, GroupSpec, Runtime, RuntimeError,
+};
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+    Preconditions,
+};
+use kube::{Api, Client, ResourceExt};
+
+use crate::error::{KubeError, refused, said};
+use crate::exec::{self, ExecStream};
+use crate::follow::{self, Events, Graces};
+use crate::manifest::{self, Told};
+use crate::names;
+use crate::settings::{Enforcement, Settings};
+use crate::{places, policy};
+
+/// Who wrote what is applied.
+const MANAGER: &str = "danube";
+/// A container that is added must run, or be in trouble, after this long.
+const ADDED: Duration = Duration::from_secs(600);
+/// Two masters may add containers at once, or the kubelet write the pod in between.
+const TRIES: usize = 5;
+
+/// The runtime. Cloning shares the connection.
+#[derive(Clone)]
+pub struct Kubernetes {
+    client: Client,
+    settings: Settings,
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Kubernetes {
+    /// A runtime on the cluster that the client speaks to.
+    #[must_use]
+    pub const fn new(client: Client, settings: Settings) -> Self {
+        Self { client, settings }
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.settings.namespace)
+    }
+
+    /// Applies the policy of all pods and the one of this profile, before the pod exists: a pod without a policy in force
+    /// could reach everything.
+    async fn hold(&self, wanted: &EgressPolicy) -> Result<(), RuntimeError> {
+        if self.settings.enforcement == Enforcement::Off {
+            return Ok(());
+        }
+        let profile = policy::of_profile(wanted, &self.settings).map_err(refused)?;
+        for policy in [policy::default_deny(&self.settings), profile] {
+            self.apply(&policy).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, policy: &policy::CiliumNetworkPolicy) -> Result<(), RuntimeError> {
+        let kind = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("cilium.io", "v2", "CiliumNetworkPolicy"),
+            "ciliumnetworkpolicies",
+        );
+        let policies: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.settings.namespace, &kind);
+        let how = PatchParams::apply(MANAGER).force();
+        match policies.patch(&policy.metadata.name, &how, &Patch::Apply(policy)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(refused(KubeError::NoPolicies)),
+            Err(error) => Err(said("apply a network policy", &error)),
+        }
+    }
+
+    async fn make(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
+        let pod = manifest::pod(spec, &self.settings).map_err(refused)?;
+        match self.pods().create(&PostParams::default(), &pod).await {
+            Ok(_) => Ok(()),
+            // Made by this master before, or by the one before it.
+            Err(kube::Error::Api(status)) if status.code == 409 => self.is_ours(spec).await,
+            Err(error) => Err(said("create the job's pod", &error)),
+        }
+    }
+
+    async fn is_ours(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
+        let there = self.find(&spec.attempt).await?;
+        match there.as_ref().and_then(Told::of_pod) {
+            Some(told) if told.nonce == spec.nonce => Ok(()),
+            _ => Err(refused(KubeError::Foreign(names::pod(&spec.attempt)))),
+        }
+    }
+
+    async fn find(&self, attempt: &AttemptId) -> Result<Option<Pod>, RuntimeError> {
+        self.pods().get_opt(&names::pod(attempt)).await.map_err(|error| said("look for the job's pod", &error))
+    }
+
+    async fn place(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
+        let name = names::pod(attempt);
+        for _ in 0..TRIES {
+            let pod = self.find(attempt).await?.ok_or_else(|| RuntimeError::NotRunning(name.clone()))?;
+            let Some(changed) = places::with(&pod, container, &self.settings).map_err(refused)? else {
+                return Ok(());
+            };
+            match self.pods().replace_ephemeral_containers(&name, &PostParams::default(), &changed).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(said("add a container to the job's pod", &error)),
+            }
+        }
+        Err(RuntimeError::Transient(format!("the pod {name} changes too fast to add a container to it")))
+    }
+
+    /// Waits until an added container runs. One that is over already has run.
+    async fn until_it_runs(&self, attempt: &AttemptId, wanted: &ContainerName) -> Result<(), RuntimeError> {
+        let mut events = self.watch(attempt);
+        while let Some(event) = events.next().await {
+            match event {
+                GroupEvent::State { container, state } if container == *wanted => match state {
+                    ContainerState::Waiting { .. } => {}
+                    ContainerState::Running | ContainerState::Terminated { .. } => return Ok(()),
+                },
+                GroupEvent::Failed { kind, message } => return Err(RuntimeError::Refused { kind, message }),
+                GroupEvent::Gone => break,
+                _ => {}
+            }
+        }
+        Err(RuntimeError::NotRunning(names::pod(attempt)))
+    }
+
+    async fn remove(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
+        let Some(pod) = self.find(attempt).await? else { return Ok(()) };
+        let events = self.watch(attempt);
+        let only_it = Preconditions { uid: pod.uid(), resource_version: None };
+        let how = DeleteParams { preconditions: Some(only_it), ..DeleteParams::default() };
+        match self.pods().delete(&names::pod(attempt), &how).await {
+            Ok(_) => {}
+            // Somebody was faster; and what has the name now is another pod.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => return Ok(()),
+            Err(error) => return Err(said("delete the job's pod", &error)),
+        }
+        events.filter(|event| std::future::ready(*event == GroupEvent::Gone)).next().await;
+        Ok(())
+    }
+}
+
+impl Runtime for Kubernetes {
+    type Stream = ExecStream;
+    type Events = Events;
+
+    async fn create(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
+        self.hold(&spec.egress).await?;
+        self.make(spec).await
+    }
+
+    async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
+        self.place(attempt, container).await?;
+        let runs = self.until_it_runs(attempt, &container.name);
+        tokio::time::timeout(ADDED, runs).await.unwrap_or_else(|_| {
+            let message = format!("the container {} did not start within {ADDED:?}", container.name);
+            Err(RuntimeError::Refused { kind: GroupFailure::Infra, message })
+        })
+    }
+
+    async fn open(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
+        let name = names::pod(attempt);
+        match exec::open(&self.pods(), &name, container.as_str()).await {
+            Ok(stream) => Ok(stream),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(RuntimeError::NotRunning(name)),
+            Err(error) => Err(said("reach a container", &error)),
+        }
+    }
+
+    fn watch(&self, attempt: &AttemptId) -> Events {
+        let graces = Graces { image: self.settings.pull_grace, node: self.settings.node_grace };
+        follow::follow(self.pods(), &names::pod(attempt), graces)
+    }
+
+    async fn delete(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
+        self.remove(attempt).await
+    }
+
+    async fn list(&self) -> Result<Vec<FoundGroup>, RuntimeError> {
+        let ours =
+            ListParams::default().labels(&format!("{}={}", names::INSTANCE, names::label(&self.settings.instance)));
+        let pods = self.pods().list(&ours).await.map_err(|error| said("list the pods of jobs", &error))?;
+        Ok(pods.iter().filter_map(found).collect())
+    }
+}
+
+fn found(pod: &Pod) -> Option<FoundGroup> {
+    let attempt = names::attempt(pod.labels())?;
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    Some(FoundGroup { attempt, running: !matches!(phase, Some("Succeeded" | "Failed")) })
+}

@@ -1,0 +1,113 @@
+//! A byte stream into a container: the API server's exec of `danube-shim bridge`, which does nothing but copy to and from
+//! the shim's socket. The API server reports success when it should not, and a broken connection does not end its output;
+//! so the stream's end is read off the status channel alone, and it tells nothing about the container (docs/kubernetes.md).
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{AttachParams, AttachedProcess};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::manifest;
+
+/// Bytes under way each way; the client's own default of one kilobyte makes a message of each.
+const BUFFER: usize = 1 << 20;
+/// How long the API server may take to reach a container.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Over = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A stream to a shim.
+pub struct ExecStream {
+    output: Pin<Box<dyn AsyncRead + Send>>,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    over: Over,
+    is_over: bool,
+    /// Its task copies; dropping it ends the exec on this side.
+    _process: AttachedProcess,
+}
+
+impl fmt::Debug for ExecStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecStream").field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}
+
+/// Opens a stream to a container's shim.
+///
+/// # Errors
+/// When the API server or the node cannot be reached, or refuse.
+pub async fn open(pods: &Api<Pod>, pod: &str, container: &str) -> Result<ExecStream, kube::Error> {
+    let wanted = AttachParams {
+        container: Some(container.to_owned()),
+        stdin: true,
+        stdout: true,
+        stderr: false,
+        tty: false,
+        max_stdin_buf_size: Some(BUFFER),
+        max_stdout_buf_size: Some(BUFFER),
+        max_stderr_buf_size: None,
+    };
+    let asked = pods.exec(pod, manifest::BRIDGE, &wanted);
+    let late = || kube::Error::Service(format!("no answer to an exec within {PATIENCE:?}").into());
+    let process = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| late())??;
+    ExecStream::of(process).ok_or_else(|| kube::Error::Service("an exec without its streams".into()))
+}
+
+impl ExecStream {
+    fn of(mut process: AttachedProcess) -> Option<Self> {
+        let (output, input, status) = (process.stdout()?, process.stdin()?, process.take_status()?);
+        Some(Self {
+            output: Box::pin(output),
+            input: Box::pin(input),
+            // Whatever it says, the bridge is gone: what became of the container is the pod's to tell.
+            over: Box::pin(async move { drop(status.await) }),
+            is_over: false,
+            _process: process,
+        })
+    }
+
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.is_over = self.is_over || self.over.as_mut().poll(context).is_ready();
+        self.is_over
+    }
+}
+
+impl AsyncRead for ExecStream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(read) = self.output.as_mut().poll_read(context, into) {
+            return Poll::Ready(read);
+        }
+        if !self.is_over(context) {
+            return Poll::Pending;
+        }
+        // What came before the end may have been put there between the two looks.
+        match self.output.as_mut().poll_read(context, into) {
+            Poll::Ready(read) => Poll::Ready(read),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for ExecStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        self.input.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.input.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.input.as_mut().poll_shutdown(context)
+    }
+}
