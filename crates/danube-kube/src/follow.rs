@@ -81,7 +81,10 @@ impl Follower {
                 event = events.next() => match event {
                     Some(Ok(event)) => self.hear(event, &mut listed).await,
                     // The watcher lists anew by itself; meanwhile nothing is known, which is nothing to tell.
-                    Some(Err(error)) => Ok(tracing::debug!(%error, "the watch of a pod was cut")),
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "the watch of a pod was cut");
+                        Ok(())
+                    }
                     None => Err(Done),
                 },
                 () = patience(self.deadline()) => self.lose_patience().await,

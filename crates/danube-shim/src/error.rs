@@ -38,7 +38,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The command line.
-    #[error("usage: danube-shim | danube-shim install DIR | danube-shim --version")]
+    #[error(
+        "usage: danube-shim | danube-shim install DIR | danube-shim bridge SOCKET [SECONDS] | danube-shim --version"
+    )]
     Usage,
 }
 

@@ -3,6 +3,7 @@
 //! it protects itself from the steps it runs.
 
 mod attach;
+mod bridge;
 mod config;
 mod connection;
 mod ending;
@@ -25,6 +26,7 @@ mod user;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use error::Error;
 
@@ -44,6 +46,13 @@ fn command(args: &[OsString]) -> Result<i32, Error> {
             Ok(0)
         }
         [verb, folder] if verb == "install" => install::install(Path::new(folder)).map(|()| 0),
+        [verb, socket] if verb == "bridge" => bridge::run(Path::new(socket), bridge::SILENCE),
+        [verb, socket, silence] if verb == "bridge" => bridge::run(Path::new(socket), seconds(silence)?),
         _ => Err(Error::Usage),
     }
+}
+
+fn seconds(text: &OsString) -> Result<Duration, Error> {
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or(Error::Usage)
 }
