@@ -4,7 +4,7 @@ use danube_core::runtime::Role;
 use k8s_openapi::api::core::v1::{Capabilities, SeccompProfile, SecurityContext};
 
 /// Who the coordinator and the installer of the shim are.
-const NOBODY: i64 = 1000;
+const NOBODY: i64 = 65532;
 /// What a root step of somebody's image may hold, and the shim needs to start steps as another user. All of them are
 /// within Pod Security *baseline*, and none reaches beyond the pod's own user namespace.
 const WORKER: [&str; 11] = [
