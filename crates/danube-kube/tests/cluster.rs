@@ -2,161 +2,17 @@
 //! `DANUBE_CLUSTER_FACTS` what stands where; without it nothing here was tried, and each test says so.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../../danube-shim/tests/common/master.rs"]
-#[allow(dead_code, reason = "the shim's own tests use the rest")]
-mod master;
+mod support;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use danube_core::egress::{EgressMode, EgressPolicy};
-use danube_core::id::{AttemptId, ContainerName};
+use danube_core::id::ContainerName;
 use danube_core::runtime::{
-    ContainerSpec, ContainerState, GroupEvent, GroupFailure, GroupSpec, ImageSource, Resources, Role, Runtime,
-    RuntimeError, Workspace,
+    ContainerState, GroupEvent, GroupFailure, GroupSpec, ImageSource, Role, Runtime, RuntimeError,
 };
 use danube_kube::{Enforcement, Kubernetes, Settings};
-use danube_proto::v1::start_request::Command;
-use danube_proto::v1::{InfoRequest, ListRequest, Script, StartRequest, script};
+use danube_proto::v1::{InfoRequest, ListRequest};
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use master::Master;
-use sha2::{Digest, Sha256};
-
-/// A cluster that stands.
-struct Cluster {
-    facts: BTreeMap<String, String>,
-    client: kube::Client,
-}
-
-/// A namespace of a test's own, with a runtime.
-struct Place {
-    cluster: Cluster,
-    runtime: Kubernetes,
-    namespace: String,
-}
-
-impl Cluster {
-    /// None when there is no cluster to try it on.
-    async fn find() -> Option<Self> {
-        let Ok(path) = std::env::var("DANUBE_CLUSTER_FACTS") else {
-            eprintln!("not tried: no cluster. `checks/kube` starts one");
-            return None;
-        };
-        let text = std::fs::read_to_string(path).unwrap();
-        let facts: BTreeMap<String, String> =
-            text.lines().filter_map(|line| line.split_once('=')).map(|(a, b)| (a.into(), b.into())).collect();
-        // The second test of a process finds it installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Kubeconfig::read_from(&facts["KUBECONFIG"]).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
-        Some(Self { facts, client: kube::Client::try_from(config).unwrap() })
-    }
-
-    fn image(&self, name: &str) -> String {
-        self.facts[&format!("IMAGE_{name}")].clone()
-    }
-
-    fn settings(&self, namespace: &str) -> Settings {
-        let limits =
-            |mib: u64| Resources { cpu_millis: Some(100), memory_bytes: Some(mib << 20), disk_bytes: None, pids: None };
-        Settings {
-            namespace: namespace.to_owned(),
-            instance: "test".into(),
-            shim_image: self.image("SHIM"),
-            coordinator_image: self.image("COORDINATOR"),
-            coordinator: limits(128),
-            worker: limits(128),
-            workspace_bytes: 64 << 20,
-            map_users: true,
-            pod_resources: true,
-            longest: Duration::from_secs(600),
-            enforcement: Enforcement::Off,
-            pull_grace: Duration::from_secs(15),
-            node_grace: Duration::from_secs(60),
-            pull_secrets: Vec::new(),
-            node_selector: Vec::new(),
-        }
-    }
-}
-
-impl Place {
-    async fn find(name: &str) -> Option<Self> {
-        let cluster = Cluster::find().await?;
-        let namespace = format!("danube-{name}-{}", std::process::id());
-        let all: Api<Namespace> = Api::all(cluster.client.clone());
-        let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "baseline".to_owned())].into();
-        let mut wanted = Namespace::default();
-        wanted.metadata.name = Some(namespace.clone());
-        wanted.metadata.labels = Some(labels);
-        all.create(&PostParams::default(), &wanted).await.unwrap();
-        let runtime = Kubernetes::new(cluster.client.clone(), cluster.settings(&namespace));
-        Some(Self { cluster, runtime, namespace })
-    }
-
-    fn group(&self, job: &str) -> GroupSpec {
-        GroupSpec {
-            attempt: AttemptId { job: job.parse().unwrap(), number: 1 },
-            nonce: hex::encode(&Sha256::digest(job)[..16]),
-            pipeline: "a pipeline".into(),
-            containers: vec![
-                container(ContainerName::coordinator(), Role::Coordinator, "host"),
-                container(ContainerName::worker(1), Role::Worker, &self.cluster.image("BUSYBOX")),
-            ],
-            workspace: Workspace::Empty,
-            source: None,
-            egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
-            orphan_grace: Duration::from_secs(60),
-        }
-    }
-
-    fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.cluster.client.clone(), &self.namespace)
-    }
-
-    /// Makes a group; it runs when this returns.
-    async fn start(&self, group: &GroupSpec) {
-        self.runtime.create(group).await.unwrap();
-        let mut events = self.runtime.watch(&group.attempt);
-        let mut waits: Vec<ContainerName> = group.containers.iter().map(|spec| spec.name.clone()).collect();
-        while !waits.is_empty() {
-            match events.next().await.expect("the group stands") {
-                GroupEvent::State { container, state: ContainerState::Running } => {
-                    waits.retain(|name| *name != container);
-                }
-                GroupEvent::State { state: ContainerState::Waiting { .. }, .. } => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    async fn master(&self, group: &GroupSpec, container: &ContainerName, epoch: u64) -> Master {
-        let stream = self.runtime.open(&group.attempt, container).await.unwrap();
-        let mut master = Master::over(stream).await.unwrap();
-        assert_eq!(master.hello(epoch).await.unwrap().nonce, group.nonce);
-        master
-    }
-
-    async fn leave(self) {
-        assert_eq!(self.pods().list(&Default::default()).await.unwrap().items.len(), 0, "pods are left");
-        let all: Api<Namespace> = Api::all(self.cluster.client.clone());
-        all.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
-    }
-}
-
-fn container(name: ContainerName, role: Role, image: &str) -> ContainerSpec {
-    ContainerSpec { name, role, image: ImageSource::parse(image), resources: Resources::default() }
-}
-
-fn sh(id: u8, text: &str) -> StartRequest {
-    let source = Some(script::Source::Inline(text.to_owned().into()));
-    let script = Script { source, shell: "sh".into(), errexit: true };
-    let hash = Sha256::digest(text).to_vec();
-    let command = Some(Command::Script(script));
-    StartRequest { step_id: vec![id; 16].into(), spec_hash: hash.into(), command, ..StartRequest::default() }
-}
+use kube::api::DeleteParams;
+use support::{Follower, Place, container, sh};
 
 #[tokio::test]
 async fn a_group_stands_runs_a_step_and_goes() {
@@ -207,37 +63,13 @@ async fn a_step_runs_on_over_cut_streams_and_every_byte_arrives() {
     let Some(place) = Place::find("cut").await else { return };
     let group = place.group("job-3");
     place.start(&group).await;
-    let worker = ContainerName::worker(1);
-    let step = sh(
-        7,
-        "echo ran >> marks; i=0; while [ $i -lt 40 ]; do seq $((i * 5000)) $((i * 5000 + 4999)); i=$((i + 1)); sleep 0.05; done; cat marks",
-    );
-    let expected: String = (0..200_000).map(|n| format!("{n}\n")).collect::<String>() + "ran\n";
-    let mut got = Vec::new();
-    for epoch in 1.. {
-        let mut master = place.master(&group, &worker, epoch).await;
-        // Said again each time: the shim starts a step once.
-        master.start(&step).await.unwrap();
-        let mut attached = master.attach(&step.step_id, got.len() as u64).await.unwrap();
-        // Three cuts, each after some output; then to the end.
-        let enough = if epoch <= 3 { got.len() + 150_000 } else { usize::MAX };
-        let mut end = None;
-        while got.len() < enough && end.is_none() {
-            match attached.next().await.unwrap() {
-                danube_proto::v1::attach_reply::Of::Chunk(chunk) => {
-                    assert_eq!(chunk.offset, got.len() as u64);
-                    got.extend_from_slice(&chunk.data);
-                    attached.ack(got.len() as u64, false);
-                }
-                danube_proto::v1::attach_reply::Of::End(ended) => end = Some(ended),
-            }
-        }
-        if let Some(end) = end {
-            assert_eq!((end.exit_code, end.sha256.to_vec()), (0, Sha256::digest(&expected).to_vec()));
-            break;
-        }
+    let step = sh(7, support::NUMBERS);
+    let mut follower = Follower { place: &place, group: &group, step: &step, got: Vec::new(), epoch: 0 };
+    for enough in [150_000, 300_000, 450_000] {
+        assert_eq!(follower.until(enough).await, None, "cut here");
     }
-    assert!(String::from_utf8(got).unwrap() == expected);
+    let end = follower.until(usize::MAX).await.expect("an end");
+    support::is_whole(&follower, &end);
     place.runtime.delete(&group.attempt).await.unwrap();
     place.leave().await;
 }
