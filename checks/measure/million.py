@@ -2,17 +2,20 @@
 
 The rows are written straight into SQLite: 50 pipelines of which one has a third of the jobs, branches and people of whom
 some are seen once, steps for every tenth job and the newest 20 000, reports for every hundredth and the newest 2 000.
-`ROWS=n` makes another number of jobs, `REQUESTS=n` asks each route so often, `SEED=n` repeats a choice of jobs.
+`ROWS=n` makes another number of jobs, `REQUESTS=n` asks each route so often, `SEED=n` repeats a choice of jobs. `KEEP=FOLDER`
+leaves the data directory there, and uses it when it is there already.
 """
 
-import json
 import os
 import random
+import shutil
 import sqlite3
 import statistics
 import sys
 import time
+import urllib.error
 import urllib.request
+from pathlib import Path
 
 ROWS = int(os.environ.get("ROWS", "1000000"))
 REQUESTS = int(os.environ.get("REQUESTS", "200"))
@@ -178,31 +181,64 @@ def ask(master, path):
     return (time.perf_counter() - began) * 1000, size
 
 
+def filled(project, bench, seed):
+    """The database of a master that does not run, with all its jobs."""
+    path, began = project.dir / "data/master/danube.db", time.monotonic()
+    if path.exists():
+        return path
+    running = bench.Master(project)
+    running.job()
+    running.stop()
+    fill(path, seed)
+    print(f"B6 {ROWS} jobs, {path.stat().st_size / 1e9:.2f} GB, written in {time.monotonic() - began:.0f} s", flush=True)
+    return path
+
+
+def placed(danube, bench):
+    """A project in a folder that goes, or in one that stays."""
+    project = bench.Project(danube, "step.run('true')")
+    keep = os.environ.get("KEEP")
+    if keep and Path(keep).exists():
+        project.__exit__()
+    elif keep:
+        project.dir.rename(keep)
+    project.dir = Path(keep or project.dir)
+    return project
+
+
+def started(project, bench):
+    began = time.monotonic()
+    running = bench.Master(project)
+    print(f"B6 a start with them takes {time.monotonic() - began:.2f} s, the master has {bench.pss(running.process.pid):.1f} MB PSS", flush=True)
+    return running
+
+
 def measure(danube, bench):
     seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
-    choose = random.Random(seed)
-    with bench.Project(danube, "step.run('true')") as project:
-        running = bench.Master(project)
-        running.job()
-        running.stop()
-        path, began = project.dir / "data/master/danube.db", time.monotonic()
-        fill(path, seed)
-        print(f"B6 {ROWS} jobs, {path.stat().st_size / 1e9:.2f} GB, written in {time.monotonic() - began:.0f} s, SEED={seed}", flush=True)
-        began = time.monotonic()
-        running = bench.Master(project)
-        print(f"B6 a start with them takes {time.monotonic() - began:.2f} s, the master has {bench.pss(running.process.pid):.1f} MB PSS", flush=True)
-        paths = routes(sqlite3.connect(f"file:{path}?mode=ro", uri=True), choose)
-        for name, make in paths.items():
-            ask(running, make())
-            took, sizes = zip(*(ask(running, make()) for _ in range(REQUESTS)))
-            took = sorted(took)
-            slow = "  over 50 ms" if took[int(REQUESTS * 0.99)] > 50 else ""
-            print(f"B6 {name:<44} p50 {statistics.median(took):7.1f} ms  p99 {took[int(REQUESTS * 0.99)]:7.1f} ms  "
-                  f"{statistics.median(sizes) / 1000:6.1f} kB{slow}", flush=True)
-        took = [running_job(running) for _ in range(20)]
-        print(f"B6 a trivial job beside them, wall                p50 {statistics.median(took) * 1000:7.1f} ms")
-        print(f"B6 the master has {bench.pss(running.process.pid):.1f} MB PSS after that")
-        running.stop()
+    print(f"SEED={seed}")
+    choose, project = random.Random(seed), placed(danube, bench)
+    path = filled(project, bench, seed)
+    # The first may change the schema, and finds nothing in memory.
+    started(project, bench).stop()
+    running = started(project, bench)
+    asked(running, routes(sqlite3.connect(f"file:{path}?mode=ro", uri=True), choose))
+    took = [running_job(running) for _ in range(20)]
+    print(f"B6 a trivial job beside them, wall{'':<15} p50 {statistics.median(took) * 1000:7.1f} ms")
+    print(f"B6 the master has {bench.pss(running.process.pid):.1f} MB PSS after that")
+    running.stop()
+    if "KEEP" not in os.environ:
+        shutil.rmtree(project.dir)
+
+
+def asked(running, paths):
+    """Each address so often."""
+    for name, make in paths.items():
+        ask(running, make())
+        took, sizes = zip(*(ask(running, make()) for _ in range(REQUESTS)))
+        took = sorted(took)
+        slow = "  over 50 ms" if took[int(REQUESTS * 0.99)] > 50 else ""
+        print(f"B6 {name:<44} p50 {statistics.median(took):7.1f} ms  p99 {took[int(REQUESTS * 0.99)]:7.1f} ms  "
+              f"{statistics.median(sizes) / 1000:6.1f} kB{slow}", flush=True)
 
 
 def running_job(master):
