@@ -73,35 +73,65 @@ pub async fn of_pipeline(
     wanted: &Wanted<'_>,
     limit: u32,
 ) -> Result<Vec<RunRow>, StoreError> {
+    let ids = ids_of_pipeline(db, pipeline, wanted, limit).await?;
+    by_ids(db, ids).await
+}
+
+/// One statement for each index. Of several filters the rarest by nature finds the runs, and the others are tried on them.
+async fn ids_of_pipeline(
+    db: &SqlitePool,
+    pipeline: &str,
+    wanted: &Wanted<'_>,
+    limit: u32,
+) -> Result<Vec<String>, StoreError> {
     let before = wanted.before.unwrap_or(AFTER_ALL);
-    let ids = match wanted.branch {
-        Some(branch) => {
+    let ids = match (wanted.branch, wanted.actor, wanted.trigger) {
+        (Some(branch), actor, trigger) => {
             let ids = sqlx::query_scalar!(
                 "SELECT id FROM jobs WHERE pipeline = ?1 AND source_ref = ?2 AND id < ?3
                  AND (?4 IS NULL OR trigger = ?4) AND (?5 IS NULL OR actor = ?5) ORDER BY id DESC LIMIT ?6",
                 pipeline,
                 branch,
                 before,
-                wanted.trigger,
-                wanted.actor,
+                trigger,
+                actor,
                 limit
             );
             ids.fetch_all(db).await?
         }
-        None => {
+        (None, Some(actor), trigger) => {
             let ids = sqlx::query_scalar!(
-                "SELECT id FROM jobs WHERE pipeline = ?1 AND id < ?2
-                 AND (?3 IS NULL OR trigger = ?3) AND (?4 IS NULL OR actor = ?4) ORDER BY id DESC LIMIT ?5",
+                "SELECT id FROM jobs WHERE pipeline = ?1 AND actor = ?2 AND id < ?3
+                 AND (?4 IS NULL OR trigger = ?4) ORDER BY id DESC LIMIT ?5",
+                pipeline,
+                actor,
+                before,
+                trigger,
+                limit
+            );
+            ids.fetch_all(db).await?
+        }
+        (None, None, Some(trigger)) => {
+            let ids = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE pipeline = ? AND trigger = ? AND id < ? ORDER BY id DESC LIMIT ?",
+                pipeline,
+                trigger,
+                before,
+                limit
+            );
+            ids.fetch_all(db).await?
+        }
+        (None, None, None) => {
+            let ids = sqlx::query_scalar!(
+                "SELECT id FROM jobs WHERE pipeline = ? AND id < ? ORDER BY id DESC LIMIT ?",
                 pipeline,
                 before,
-                wanted.trigger,
-                wanted.actor,
                 limit
             );
             ids.fetch_all(db).await?
         }
     };
-    by_ids(db, ids).await
+    Ok(ids)
 }
 
 /// Those of these jobs that there are, newest first.
@@ -181,18 +211,19 @@ pub async fn branches(db: impl SqliteExecutor<'_>, pipeline: &str, among: u32) -
     Ok(names.fetch_all(db).await?)
 }
 
-/// The newest jobs whose commit begins with this text, newest first, among the newest `among` jobs.
-pub async fn by_commit(
-    db: impl SqliteExecutor<'_>,
-    beginning: &str,
-    among: u32,
-    limit: u32,
-) -> Result<Vec<String>, StoreError> {
+/// Jobs whose commit begins with this text, newest first: of the first `limit` such commits the newest jobs of each.
+pub async fn by_commit(db: impl SqliteExecutor<'_>, beginning: &str, limit: u32) -> Result<Vec<String>, StoreError> {
     let end = format!("{beginning}~");
+    // From one commit to the next by the index: a commit may have any number of jobs.
     let ids = sqlx::query_scalar!(
-        r#"SELECT id AS "id!" FROM (SELECT id, source_sha FROM jobs ORDER BY id DESC LIMIT ?)
-           WHERE source_sha >= ? AND source_sha < ? ORDER BY id DESC LIMIT ?"#,
-        among,
+        r#"WITH RECURSIVE commits (sha) AS (
+             SELECT min(source_sha) FROM jobs WHERE source_sha >= ?1 AND source_sha < ?2
+             UNION ALL
+             SELECT (SELECT min(source_sha) FROM jobs WHERE source_sha > sha AND source_sha < ?2)
+             FROM commits WHERE sha IS NOT NULL LIMIT ?3)
+           SELECT j.id AS "id!" FROM commits CROSS JOIN jobs j
+             ON j.id IN (SELECT id FROM jobs WHERE source_sha = commits.sha ORDER BY id DESC LIMIT ?3)
+           ORDER BY j.id DESC LIMIT ?3"#,
         beginning,
         end,
         limit
@@ -203,7 +234,7 @@ pub async fn by_commit(
 /// The newest jobs with this number, of whatever pipeline.
 pub async fn by_number(db: impl SqliteExecutor<'_>, number: i64, limit: u32) -> Result<Vec<String>, StoreError> {
     let ids = sqlx::query_scalar!(
-        "SELECT j.id FROM pipelines p JOIN jobs j ON j.pipeline = p.name AND j.number = ? ORDER BY j.id DESC LIMIT ?",
+        "SELECT j.id FROM pipelines p CROSS JOIN jobs j ON j.pipeline = p.name AND j.number = ? ORDER BY j.id DESC LIMIT ?",
         number,
         limit
     );

@@ -16,6 +16,7 @@ mod faults;
 mod keeping;
 mod opening;
 mod reporting;
+mod visits;
 
 fn job_id(n: usize) -> JobId {
     format!("job-{n}").parse().unwrap()

@@ -14,8 +14,6 @@ use crate::context::Ctx;
 use crate::problem::Problem;
 use crate::request::extract::InQuery;
 
-/// Runs among which a commit is looked for.
-const AMONG: u32 = 100_000;
 /// Things that are shown of each kind.
 const MOST: u32 = 50;
 /// The beginning of a commit's id has at least so many digits.
@@ -36,7 +34,6 @@ struct Search {
     q: String,
     pipelines: Vec<(String, String)>,
     rows: Vec<Row>,
-    among: u32,
 }
 
 pub(crate) async fn show(
@@ -53,7 +50,6 @@ pub(crate) async fn show(
         shell,
         pipelines: if q.is_empty() { Vec::new() } else { pipelines_of(&ctx, &q).await? },
         rows: found.iter().map(|run| Row::new(&visitor, run, None, &failed).named(&run.pipeline)).collect(),
-        among: AMONG,
         q,
     })
 }
@@ -73,7 +69,7 @@ async fn runs_of(ctx: &Ctx, q: &str) -> Result<Vec<runs::RunRow>, Problem> {
     }
     let hex = q.to_ascii_lowercase();
     if (SHORTEST_SHA..=64).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        ids.extend(runs::by_commit(db, &hex, AMONG, MOST).await?);
+        ids.extend(runs::by_commit(db, &hex, MOST).await?);
     }
     // A job's id as other parts of Danube print it.
     ids.push(q.to_owned());

@@ -144,7 +144,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 9] = [
+    const SAMPLES: [(i64, &str); 10] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -193,6 +193,7 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
          INSERT INTO config_commits (sha, repository, branch, changes, applied_ms) VALUES ('c0', '/c', 'main', '{}', 1)",
         ),
         (9, "UPDATE jobs SET source_ref = 'main', source_title = 'Use a newer date picker'"),
+        (10, "UPDATE jobs SET source_sha = 'c0', actor = 'ann'"),
     ];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);

@@ -1,0 +1,5 @@
+-- What lists of runs are narrowed by: without these, what is rare is looked for among all runs of its pipeline.
+CREATE INDEX jobs_by_trigger ON jobs (pipeline, trigger, id);
+CREATE INDEX jobs_by_actor ON jobs (pipeline, actor, id) WHERE actor IS NOT NULL;
+CREATE INDEX jobs_green ON jobs (pipeline, source_ref, id) WHERE status = 'success';
+CREATE INDEX jobs_by_commit ON jobs (source_sha, id) WHERE source_sha IS NOT NULL;
