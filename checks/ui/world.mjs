@@ -105,7 +105,7 @@ export async function world({ jobs = 1 } = {}) {
 }
 
 /** The text that a program prints, once it fits. */
-function printed(program, wanted) {
+export function printed(program, wanted) {
   return new Promise((resolve, reject) => {
     let text = "";
     const read = (bytes) => {

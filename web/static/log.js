@@ -1,7 +1,8 @@
 // The log with scripts: the lines that the page leaves out come as they are scrolled to, new ones as they are written.
 // Everything here is also a link: a block of lines, a search, a page of the log.
 // @ts-check
-import { parse } from "./live.js";
+import { entitle, parse } from "./live.js";
+import { tell } from "./ui.js";
 
 const BLOCK = 200;
 /** To so many lines all of a log is on the page; of a longer one so many blocks are. */
@@ -45,6 +46,7 @@ class DanubeLog extends HTMLElement {
     this.last = this.dataset.after ?? "";
     for (const section of this.sections) this.space(section);
     this.listen();
+    this.showChosen();
     this.toTarget();
     this.settle();
     if ("after" in this.dataset) this.keepLive();
@@ -308,8 +310,36 @@ class DanubeLog extends HTMLElement {
   /** @param {number} step @param {number} from @param {number} to */
   choose(step, from, to) {
     this.chosen = { step, from: Math.min(from, to), to: Math.max(from, to) };
-    this.address("l", from === to ? `${step}:${from}` : `${step}:${this.chosen.from}-${this.chosen.to}`);
+    this.address("l", this.chosenName());
     this.mark();
+    this.showChosen();
+  }
+
+  chosenName() {
+    const { step, from, to } = this.chosen ?? { step: 0, from: 0, to: 0 };
+    return from === to ? `${step}:${from}` : `${step}:${from}-${to}`;
+  }
+
+  /** What can be done with the chosen lines. */
+  showChosen() {
+    const box = byId("chosen");
+    if (!box || !this.chosen) return;
+    const { step, from, to } = this.chosen, words = box.querySelector("span"), link = box.querySelector("a");
+    if (words) words.textContent = from === to ? `Line ${from} of step ${step}` : `Lines ${from} to ${to} of step ${step}`;
+    if (link) { link.href = `${box.dataset.text}l=${this.chosenName()}`; link.hidden = false; }
+    if (navigator.clipboard) for (const button of box.querySelectorAll("button")) button.hidden = false;
+  }
+
+  /** Copies the chosen lines as they are downloaded. @param {HTMLButtonElement} button */
+  async copyChosen(button) {
+    const box = byId("chosen"), answer = await fetch(`${box?.dataset.text}l=${this.chosenName()}`);
+    if (!box || !answer.ok) return;
+    const text = await answer.text();
+    // A fence is longer than any in what it holds.
+    const fence = "`".repeat(Math.max(2, ...[...text.matchAll(/`+/g)].map(([found]) => found.length)) + 1);
+    const quoted = `[${box.dataset.what}, ${box.querySelector("span")?.textContent?.toLowerCase()}](${location.href})\n${fence}\n${text.trimEnd()}\n${fence}\n`;
+    await navigator.clipboard.writeText(button.dataset.form === "markdown" ? quoted : text);
+    tell(button, "Copied");
   }
 
   mark() {
@@ -346,6 +376,7 @@ class DanubeLog extends HTMLElement {
     const [step, line] = this.hits[this.hit - 1];
     this.chosen = { step, from: line, to: line };
     this.address("hit", String(this.hit));
+    this.showChosen();
     const found = byId("found")?.firstChild;
     if (found) found.textContent = `${this.hit} of ${count}${this.more ? " or more" : ""}`;
     this.goTo(step, line).then(() => this.mark());
@@ -446,8 +477,8 @@ class DanubeLog extends HTMLElement {
       await pause(SUMMARY);
       const answer = await fetch(`${this.dataset.href}/summary`).catch(() => null);
       if (!answer?.ok) continue;
-      const { state, over } = await answer.json();
-      document.title = `${state} · ${document.title.split(" · ").slice(-2).join(" · ")}`;
+      const { state, icon, over } = await answer.json();
+      entitle(state, icon);
       if (over) return;
     }
   }
@@ -512,7 +543,10 @@ class DanubeLog extends HTMLElement {
     }
     const old = block?.children[place % BLOCK];
     if (old) old.replaceWith(row);
-    else if (block && block.childElementCount === place % BLOCK) block.append(row);
+    else if (block && block.childElementCount === place % BLOCK) {
+      block.append(row);
+      block.classList.toggle("f", block.childElementCount === BLOCK);
+    }
     else { section.lines = Math.max(section.lines, place + 1); this.settle(); }
   }
 
@@ -563,8 +597,9 @@ class DanubeLog extends HTMLElement {
     if (end) this.toEnd();
   }
 
-  /** @param {{ badge: string, word: string, over: boolean }} data */
-  setHead({ badge, word, over }) {
+  /** @param {{ badge: string, word: string, icon: string, over: boolean }} data */
+  setHead({ badge, word, icon, over }) {
+    entitle(word, icon);
     const old = document.querySelector("#head .s");
     old?.replaceWith(...parse(badge).body.childNodes);
     if (over) say(`The run has ended: ${word}`);
@@ -585,6 +620,10 @@ class DanubeLog extends HTMLElement {
       if (selection && !selection.isCollapsed && this.contains(selection.anchorNode)) this.setFollow(false);
     });
     byId("follow")?.addEventListener("click", () => this.setFollow(!this.follows));
+    byId("chosen")?.addEventListener("click", (event) => {
+      const button = event.target instanceof Element ? event.target.closest("button") : null;
+      if (button) this.copyChosen(button);
+    });
     byId("new")?.addEventListener("click", () => this.setFollow(true));
     for (const links of [byId("steps"), document.querySelector(".ruler")]) links?.addEventListener("click", (event) => this.linked(/** @type {MouseEvent} */ (event)));
   }

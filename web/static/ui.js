@@ -27,10 +27,15 @@ async function copy(event) {
   const button = event.target instanceof Element ? event.target.closest("button[data-copy]") : null;
   if (!(button instanceof HTMLButtonElement)) return;
   await navigator.clipboard.writeText(button.dataset.copy ?? "");
+  tell(button, "Copied");
+}
+
+/** Says on a button what it did, for a while. @param {HTMLButtonElement} button @param {string} words */
+export function tell(button, words) {
   const label = button.firstChild;
-  if (!label) return;
+  if (!label || label.textContent === words) return;
   const before = label.textContent;
-  label.textContent = "Copied";
+  label.textContent = words;
   setTimeout(() => { label.textContent = before; }, 2000);
 }
 
@@ -49,7 +54,7 @@ function key(event) {
   before = event.key === "g" ? "g" : "";
   if (both === "gp") location.assign("/");
   else if (both === "gq") location.assign("/queue");
-  else if (event.key === "?") location.assign("/account");
+  else if (event.key === "?") location.assign("/account#keys");
   else if (event.key === "/") {
     const boxes = [...document.querySelectorAll("input[type=search]")];
     const shown = boxes.find((box) => /** @type {HTMLElement} */ (box).checkVisibility());

@@ -129,6 +129,7 @@ pub(crate) fn page_routes() -> Vec<Route> {
         get("/pipelines/{name}/run", Write, pages::run::show),
         post("/pipelines/{name}/run", Write, pages::run::start),
         get("/pipelines/{name}/tests", Read, pages::reports::history),
+        get("/pipelines/{name}/compare", Read, pages::compare::choose),
         get("/pipelines/{name}/compare/{pair}", Read, pages::compare::show),
         get("/pipelines/{name}/{number}", Read, pages::job::show),
         post("/pipelines/{name}/{number}/cancel", Write, pages::job::cancel),

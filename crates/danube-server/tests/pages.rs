@@ -4,9 +4,11 @@ mod support;
 
 use danube_core::id::JobId;
 use danube_core::job::{FailureKind, FailureReason, JobStatus};
+use danube_core::report::CaseStatus;
 use danube_store::jobs;
 use support::House;
 use support::client::{Answer, Ask};
+use support::rows::case;
 
 /// Every page that a job of the pipeline `build` has, and those of the whole.
 const PAGES: [&str; 15] = [
@@ -103,6 +105,135 @@ async fn a_failed_run_says_at_once_what_failed_and_why() {
     assert!(!first_screen.contains("onerror"), "the step says more than the reason: {first_screen}");
     let policy = browser("GET", "/pipelines/build/1").answer(&house).await;
     assert!(policy.header("content-security-policy").unwrap().contains("require-trusted-types-for 'script'"));
+}
+
+#[tokio::test]
+async fn a_first_failure_far_from_the_end_is_shown_with_the_end() {
+    let house = House::new().await;
+    let job = house.running("job-1").await;
+    let mut log = house.step(&job, 1).await;
+    let mut said = "compiling\n".repeat(50) + "error: no such type\n  --> src/a.rs:1\n";
+    said += &"compiling more\n".repeat(300);
+    house.says(&job, &mut log, (said + "1 of 2 was built\n").as_bytes());
+    house.fail_step(&job, 1, log).await;
+    fail(&house, &job).await;
+    let html = browser("GET", "/pipelines/build/1").answer(&house).await.text();
+    let (failure, gap, end) =
+        (html.find("error: no such type"), html.find("lines between"), html.find("1 of 2 was built"));
+    assert!(failure.is_some() && failure < gap && gap < end, "{html}");
+    assert!(
+        html.contains("src/a.rs:1") && html.contains("Open the log at line 51") && html.contains("log?l=1:51\""),
+        "{html}"
+    );
+    assert!(html.contains("… 285 lines between …"), "{html}");
+}
+
+#[tokio::test]
+async fn an_older_attempt_has_its_own_end_steps_log_tests_and_files() {
+    let house = House::new().await;
+    let job = house.running("job-1").await;
+    let mut log = house.step(&job, 1).await;
+    house.says(&job, &mut log, b"of the first attempt\n");
+    house.fail_step(&job, 1, log).await;
+    house.report(&job, 1, "first.xml", vec![case("breaks", CaseStatus::Failed)]).await;
+    house.artifact(&job, "first.tar", b"bytes").await;
+    house.fail_attempt(&job, 1, FailureKind::Infra, "the machine went away").await;
+    house.attempt(&job, 2).await;
+    house.row_of_step(&job, 2, 1).await;
+    let mut log = house.log_of_step(&job, 2, 1).await;
+    house.says(&job, &mut log, b"of the second attempt\n");
+    house.report(&job, 2, "second.xml", vec![case("works", CaseStatus::Passed)]).await;
+    let look = async |path: &str| browser("GET", &format!("/pipelines/build/1{path}")).answer(&house).await;
+
+    let newest = look("").await.text();
+    assert!(newest.contains("of the second attempt") && newest.contains("attempt 2 of 2"), "{newest}");
+    assert!(newest.contains("href=\"/pipelines/build/1?attempt=1\"") && !newest.contains("first.tar"), "{newest}");
+    let older = look("?attempt=1").await.text();
+    assert!(older.contains("the machine went away") && older.contains("of the first attempt"), "{older}");
+    assert!(
+        older.contains("not your code") && older.contains("failed · infra") && older.contains("first.tar"),
+        "{older}"
+    );
+    assert!(older.contains("/pipelines/build/1/log?attempt=1&#38;l=1:"), "its own log: {older}");
+    assert!(older.contains("/pipelines/build/1/tests?attempt=1") && !older.contains("of the second"), "{older}");
+    let log = look("/log?attempt=1").await.text();
+    assert!(log.contains("of the first attempt") && !log.contains("of the second attempt"), "{log}");
+    assert!(log.contains("/log.txt?attempt=1&#38;") && log.contains("data-attempt=\"1\""), "{log}");
+    let tests = look("/tests?attempt=1").await.text();
+    assert!(tests.contains("breaks") && !tests.contains("works"), "{tests}");
+    assert!(look("/tests").await.text().contains("works"));
+    let files = look("/artifacts?attempt=1").await.text();
+    assert!(files.contains("artifacts/first.tar?attempt=1"), "{files}");
+    assert!(!look("/artifacts").await.text().contains("first.tar"));
+    for path in ["", "/log", "/tests", "/artifacts"] {
+        for number in ["0", "3"] {
+            assert_eq!(look(&format!("{path}?attempt={number}")).await.status, 404, "{path} {number}");
+        }
+        is_a_page(path, &look(&format!("{path}?attempt=1")).await);
+    }
+}
+
+#[tokio::test]
+async fn what_fails_is_not_hidden_by_a_run_that_has_only_begun() {
+    let house = House::new().await;
+    let job = house.running("job-1").await;
+    fail(&house, &job).await;
+    house.running("job-2").await;
+    let html = browser("GET", "/").answer(&house).await.text();
+    assert!(html.contains("failed · script") && html.contains("#2</a> is running"), "{html}");
+    house.ended("job-3", b"fine\n").await;
+    let html = browser("GET", "/pipelines/build/3").answer(&house).await.text();
+    assert!(html.contains("first time since <a href=\"/pipelines/build/1\">#1</a>"), "{html}");
+}
+
+#[tokio::test]
+async fn two_runs_are_compared_by_a_form() {
+    let house = House::new().await;
+    let there = browser("GET", "/pipelines/build/compare?a=1&b=2").answer(&house).await;
+    assert_eq!((there.status, there.header("location")), (303, Some("/pipelines/build/compare/1...2")));
+    assert_eq!(browser("GET", "/pipelines/build/compare?a=x&b=2").answer(&house).await.status, 400);
+}
+
+#[tokio::test]
+async fn behind_another_name_cookies_belong_to_tls() {
+    let house = House::new().await;
+    let enter = async |host: &str| {
+        let link = house.auth.issue_link();
+        let ask = Ask::nobody("GET", &format!("/login?token={link}"));
+        let ask = if host.is_empty() { ask } else { ask.header("Host", host) };
+        ask.answer(&house).await
+    };
+    let near = enter("").await;
+    assert!(near.header("set-cookie").unwrap().starts_with("danube_session="), "{near:?}");
+    assert!(
+        !near.header("set-cookie").unwrap().contains("Secure") && near.header("strict-transport-security").is_none()
+    );
+    let far = enter("danube.example").await;
+    let cookie = far.header("set-cookie").unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-danube=") && cookie.ends_with("Path=/; Max-Age=2592000; Secure"), "{cookie}");
+    assert!(!cookie.contains("Domain") && cookie.contains("HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(far.header("strict-transport-security").is_some());
+    let sent = cookie.split(';').next().unwrap();
+    let with = |host: &str, cookie: &str| {
+        Ask::nobody("GET", "/").header("Host", host).header("Cookie", cookie).header("Accept", "text/html")
+    };
+    assert_eq!(with("danube.example", sent).answer(&house).await.status, 200);
+    let other_name = sent.replace("__Host-danube", "danube_session");
+    assert_eq!(with("danube.example", &other_name).answer(&house).await.status, 401, "anybody could have set it");
+    let ask = form("/account", "theme=dark").header("Host", "danube.example");
+    let kept = ask.answer(&house).await;
+    let all = kept.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+    assert!(all.map(|(_, value)| value).all(|value| value.ends_with("; Secure")), "{kept:?}");
+}
+
+#[tokio::test]
+async fn chosen_lines_can_be_downloaded_without_scripts() {
+    let house = House::new().await;
+    house.ended("job-1", b"one\ntwo\nthree\n").await;
+    let log = browser("GET", "/pipelines/build/1/log?l=1:2-3").answer(&house).await.text();
+    assert!(log.contains("Lines 2 to 3 of step 1") && log.contains("/pipelines/build/1/log.txt?l=1:2-3"), "{log}");
+    let text = browser("GET", "/pipelines/build/1/log.txt?l=1:2-3").answer(&house).await;
+    assert_eq!(text.text(), "two\nthree\n");
 }
 
 #[tokio::test]

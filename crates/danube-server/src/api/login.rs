@@ -1,7 +1,7 @@
 //! The one-time link.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -41,6 +41,7 @@ pub(crate) async fn login(
     State(ctx): State<Ctx>,
     visitor: Visitor,
     method: Method,
+    headers: HeaderMap,
     InQuery(link): InQuery<Link>,
 ) -> Result<Response, Problem> {
     // What only asks for the headers must not use up the link.
@@ -48,7 +49,7 @@ pub(crate) async fn login(
         return Err(wrong_method().await.with_header(header::ALLOW, HeaderValue::from_static("GET")));
     }
     let Some(token) = link.token else { return pages::login::show(&visitor) };
-    let Some(cookie) = ctx.auth.log_in(&token).await? else { return Err(spent()) };
+    let Some(cookie) = ctx.auth.log_in(&token, &headers).await? else { return Err(spent()) };
     let cookie = HeaderValue::from_str(&cookie).map_err(Problem::internal)?;
     let home = HeaderValue::from_static("/");
     Ok((StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, home)]).into_response())

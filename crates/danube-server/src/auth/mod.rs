@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::permission::Permission;
 use crate::problem::Problem;
+use crate::request::is_this_machine;
 
 mod cross_site;
 mod login;
@@ -18,8 +19,10 @@ pub(crate) use cross_site::refuse_cross_site;
 pub(crate) use login::LINK_LIFE;
 pub use secret::{new_secret, secret_hash};
 
-/// The cookie's name.
+/// The cookie's name on this machine.
 pub(crate) const COOKIE: &str = "danube_session";
+/// Under any other name there is TLS before us: browsers take this one only by it, and from nobody but this host.
+const SECURE_COOKIE: &str = "__Host-danube";
 /// How long a session lasts.
 const SESSION_SECONDS: i64 = 30 * 24 * 60 * 60;
 
@@ -93,14 +96,14 @@ impl Auth {
     }
 
     /// Uses up a link. The answer is the `Set-Cookie` header of a new session; none when the link is no good.
-    pub(crate) async fn log_in(&self, link: &str) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn log_in(&self, link: &str, headers: &HeaderMap) -> Result<Option<String>, StoreError> {
         if !self.links.take(link, tokio::time::Instant::now()) {
             return Ok(None);
         }
         let (cookie, now) = (new_secret(), now_ms());
         let hash = secret_hash(&cookie);
         let expires_ms = now.saturating_add(SESSION_SECONDS * 1000);
-        let session = SessionRow { actor: "login link".to_owned(), created_ms: now, expires_ms };
+        let session = SessionRow { actor: "owner".to_owned(), created_ms: now, expires_ms };
         let write = self.store.write(move |tx| {
             Box::pin(async move {
                 sessions::delete_expired(tx, now).await?;
@@ -108,7 +111,8 @@ impl Auth {
             })
         });
         write.await?;
-        Ok(Some(format!("{COOKIE}={cookie}; HttpOnly; SameSite=Lax; Path=/; Max-Age={SESSION_SECONDS}")))
+        let name = cookie_name(headers);
+        Ok(Some(format!("{name}={cookie}; HttpOnly; SameSite=Lax; Path=/; Max-Age={SESSION_SECONDS}")))
     }
 }
 
@@ -119,7 +123,7 @@ impl Auth {
             let hash = secret_hash(cookie);
             self.store.write(move |tx| Box::pin(async move { sessions::delete(tx, &hash).await })).await?;
         }
-        Ok(format!("{COOKIE}=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0"))
+        Ok(format!("{}=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0", cookie_name(headers)))
     }
 }
 
@@ -133,10 +137,15 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+fn cookie_name(headers: &HeaderMap) -> &'static str {
+    if is_this_machine(headers) { COOKIE } else { SECURE_COOKIE }
+}
+
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let values = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    let wanted = cookie_name(headers);
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 fn now_ms() -> i64 {

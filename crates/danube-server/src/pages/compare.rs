@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::State as Shared;
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use danube_engine::master::{SubmitError, given_params};
 use danube_store::jobs::JobRow;
 use danube_store::{containers, runs, steps};
+use serde::Deserialize;
 
 use super::job::find;
 use super::shell::{Crumb, Shell, Tab};
@@ -18,10 +20,18 @@ use super::{job_page, link};
 use crate::api::jobs::{attempt_of, refused};
 use crate::context::Ctx;
 use crate::problem::Problem;
-use crate::request::extract::InPath;
+use crate::request::extract::{InPath, InQuery};
 
 /// Tests that are named.
 const TESTS: u32 = 200;
+
+/// The two, as a form sends them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Two {
+    a: i64,
+    b: i64,
+}
 
 /// One of the two.
 struct Side {
@@ -70,6 +80,13 @@ struct Compare {
     no_diff: String,
     steps: Vec<StepTimes>,
     tests: Vec<(String, String, String)>,
+}
+
+/// From the form's two numbers to the page, which has them in its path.
+pub(crate) async fn choose(InPath(name): InPath<String>, InQuery(two): InQuery<Two>) -> Result<Response, Problem> {
+    let place = format!("{}/compare/{}...{}", link::pipeline(&name), two.a, two.b);
+    let place = HeaderValue::from_str(&place).map_err(Problem::internal)?;
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response())
 }
 
 pub(crate) async fn show(

@@ -48,7 +48,7 @@ struct Row {
     usual: Option<String>,
 }
 
-/// A pipeline's newest run.
+/// A pipeline's newest run; of one that fails the newest that failed.
 struct Last {
     state: State,
     href: String,
@@ -60,6 +60,15 @@ struct Last {
     took: Option<String>,
     /// What is wrong, and since when.
     note: Option<String>,
+    /// A newer one that goes on.
+    newer: Option<Newer>,
+}
+
+/// A run that may yet mend what fails.
+struct Newer {
+    number: i64,
+    href: String,
+    word: String,
 }
 
 #[derive(Template)]
@@ -99,7 +108,7 @@ impl Row {
             name: name.to_owned(),
             href: link::pipeline(name),
             need: need(runs),
-            last: runs.first().map(|run| Last::new(visitor, run, runs, failed)),
+            last: telling(runs).map(|run| Last::new(visitor, run, runs, failed)),
             chart: Chart::new(runs),
             usual: usual(runs).map(duration),
         }
@@ -109,7 +118,7 @@ impl Row {
         let in_name = self.name.to_lowercase().contains(&wanted.q.to_lowercase());
         let in_state = match wanted.state.as_str() {
             "failing" => self.need <= Need::StillFailing,
-            "running" => self.last.as_ref().is_some_and(|last| last.took.is_none()),
+            "running" => self.last.as_ref().is_some_and(|last| last.took.is_none() || last.newer.is_some()),
             "passing" => self.need == Need::Rest && self.last.is_some(),
             _ => true,
         };
@@ -130,8 +139,22 @@ impl Last {
             when: clock.when(run.finished_ms.or(run.started_ms).unwrap_or(run.created_ms)),
             took: run.finished_ms.and_then(|_| clock.between(run.started_ms, run.finished_ms)).map(duration),
             note: red_since(runs).map(|first| red(visitor, run, first, failed)),
+            newer: runs.first().filter(|newest| newest.id != run.id && !state::is_over(&newest.status)).map(Newer::of),
         }
     }
+}
+
+impl Newer {
+    fn of(run: &RunRow) -> Self {
+        let word = State::of_job(&run.status, None).word;
+        Self { number: run.number, href: link::run(&run.pipeline, run.number), word }
+    }
+}
+
+/// The run that tells how a pipeline is: what fails is not hidden by one that has only begun, or was cancelled.
+fn telling(runs: &[RunRow]) -> Option<&RunRow> {
+    let newest_bad = || runs.iter().find(|run| state::is_bad(&run.status));
+    red_since(runs).and_then(|_| newest_bad()).or(runs.first())
 }
 
 /// What is wrong, and since when.
@@ -201,6 +224,16 @@ mod tests {
         assert_eq!(need(&runs(&["running", "success"])), Need::Running);
         assert_eq!(need(&runs(&["success", "failure"])), Need::Rest);
         assert_eq!(need(&[]), Need::Rest);
+    }
+
+    #[test]
+    fn what_fails_is_not_hidden_by_what_has_only_begun() {
+        let telling = |statuses: &[&str]| telling(&runs(statuses)).map(|run| run.number);
+        assert_eq!(telling(&["pending", "running", "failure", "success"]), Some(2));
+        assert_eq!(telling(&["cancelled", "failure"]), Some(1));
+        assert_eq!(telling(&["running", "success", "failure"]), Some(3));
+        assert_eq!(telling(&["cancelled", "success"]), Some(2));
+        assert_eq!(telling(&[]), None);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(super) struct Row {
 
 /// How the pipeline does.
 struct Health {
+    /// Of its newest run that has ended by itself.
+    state: Option<State>,
     red_since: Option<(i64, String)>,
     usual: Option<String>,
     /// In words: of how many.
@@ -147,7 +149,9 @@ impl Health {
         let over: Vec<_> = latest.iter().filter(|run| state::is_over(&run.status)).collect();
         let green = over.iter().filter(|run| run.status == "success").count();
         let red = red_since(latest).map(|run| (run.number, visitor.clock.when(run.created_ms).ago));
+        let last = over.iter().find(|run| run.status != "cancelled");
         Self {
+            state: last.map(|run| State::of_job(&run.status, run.reason_kind.as_deref())),
             red_since: red,
             usual: usual(latest).map(duration),
             passed: (!over.is_empty()).then(|| format!("{} % of {}", green * 100 / over.len(), over.len())),

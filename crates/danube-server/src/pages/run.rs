@@ -40,6 +40,14 @@ struct Field {
     value: String,
     choices: Vec<String>,
     is_switch: bool,
+    wrong: Option<String>,
+}
+
+/// What is wrong with what was typed.
+struct Wrong {
+    words: String,
+    /// The field that it is about.
+    field: Option<String>,
 }
 
 /// What the form's fields hold.
@@ -54,7 +62,7 @@ struct RunForm {
     shell: Shell,
     name: String,
     href: String,
-    problems: Vec<String>,
+    problems: Vec<Wrong>,
     unreadable: Option<String>,
     image: String,
     timeout: Option<String>,
@@ -137,19 +145,31 @@ async fn form(
     page(&RunForm {
         shell: shell.under([Crumb::new("Pipelines", "/"), Crumb::new(&name, &href), Crumb::new("Run", "")]),
         branches: runs::branches(db, &name, BRANCHES_OF).await?,
-        fields: described.params.iter().map(|asked| Field::new(asked, &filled)).collect(),
+        fields: described.params.iter().map(|asked| Field::new(asked, &filled, &problems)).collect(),
+        problems: problems.into_iter().map(|words| Wrong::new(words, &described.params)).collect(),
         timeout: described.timeout.map(|timeout| duration(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))),
         image: described.image,
         reference: filled.reference,
         unreadable,
-        problems,
         name,
         href,
     })
 }
 
+/// Whether a sentence is about a parameter: they name them so.
+fn is_about(words: &str, name: &str) -> bool {
+    words.contains(&format!("`{name}`"))
+}
+
+impl Wrong {
+    fn new(words: String, params: &[Asked]) -> Self {
+        let field = params.iter().find(|asked| is_about(&words, &asked.name)).map(|asked| asked.name.clone());
+        Self { words, field }
+    }
+}
+
 impl Field {
-    fn new(asked: &Asked, filled: &Filled) -> Self {
+    fn new(asked: &Asked, filled: &Filled, problems: &[String]) -> Self {
         let given = filled.params.iter().find(|(name, _)| *name == asked.name).map(|(_, value)| value.clone());
         let needed = if asked.default.is_none() { "A value is needed." } else { "" };
         Self {
@@ -158,6 +178,7 @@ impl Field {
             value: given.or_else(|| asked.default.clone()).unwrap_or_default(),
             choices: asked.choices.clone(),
             is_switch: asked.is_switch,
+            wrong: problems.iter().find(|words| is_about(words, &asked.name)).cloned(),
         }
     }
 }

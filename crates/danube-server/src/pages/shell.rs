@@ -12,6 +12,8 @@ use crate::problem::Problem;
 pub(super) struct Shell {
     pub title: String,
     pub tab: Tab,
+    /// The picture in the browser's tab: of a run's page its state.
+    pub icon: &'static str,
     pub crumbs: Vec<Crumb>,
     pub assets: &'static str,
     pub sheets: &'static [&'static str],
@@ -78,6 +80,7 @@ impl Shell {
         Self {
             title: title.into(),
             tab,
+            icon: "favicon.svg",
             crumbs: Vec::new(),
             assets: assets::base(),
             sheets: &[],

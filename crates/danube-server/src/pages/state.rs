@@ -40,6 +40,16 @@ impl State {
         }
     }
 
+    /// The picture for the browser's tab.
+    pub fn icon(&self) -> &'static str {
+        match self.tone {
+            "ok" => "favicon-ok.svg",
+            "fail" => "favicon-fail.svg",
+            "run" => "favicon-run.svg",
+            _ => "favicon.svg",
+        }
+    }
+
     fn failed(reason: &str) -> Self {
         let word = format!("failed · {}", words::reason(reason));
         match reason {

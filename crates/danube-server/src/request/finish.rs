@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 
 use crate::pages::{self, Visitor};
 use crate::problem::{Code, Problem};
+use crate::request::is_this_machine;
 
 /// Under this name the id of a request is in every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,6 +39,9 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     }
     pages::forget_what_was_done(&asked, response.headers_mut());
     careful(response.headers_mut());
+    if !is_this_machine(&asked) {
+        by_tls_only(response.headers_mut());
+    }
     response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("?")));
     response
 }
@@ -101,6 +105,15 @@ fn careful(headers: &mut HeaderMap) {
     ];
     for (name, value) in rules {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// What belongs to an answer that TLS carries: whatever a browser keeps or sends stays within it.
+fn by_tls_only(headers: &mut HeaderMap) {
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    for cookie in headers.iter_mut().filter(|(name, _)| **name == header::SET_COOKIE).map(|(_, cookie)| cookie) {
+        let secured = [cookie.as_bytes(), b"; Secure"].concat();
+        *cookie = HeaderValue::from_bytes(&secured).unwrap_or_else(|_| cookie.clone());
     }
 }
 

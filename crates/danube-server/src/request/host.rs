@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::problem::Problem;
+
+/// This machine's own names.
+const OWN: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// The hosts under which this server may be asked, as `Host` headers say them.
 #[derive(Clone, Debug)]
@@ -18,13 +21,20 @@ pub(crate) struct Hosts(Arc<BTreeSet<String>>);
 impl Hosts {
     /// This machine's own names at `port`, and `others`.
     pub(crate) fn new(port: u16, others: impl IntoIterator<Item = String>) -> Self {
-        let own = ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"));
+        let own = OWN.map(|name| format!("{name}:{port}"));
         Self(Arc::new(own.into_iter().chain(others).map(|host| host.to_ascii_lowercase()).collect()))
     }
 
     fn know(&self, host: &str) -> bool {
         self.0.contains(&host.to_ascii_lowercase())
     }
+}
+
+/// Whether a request came to this machine's own name, where nothing is encrypted; under any other there is TLS before us.
+pub(crate) fn is_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name) || own.eq_ignore_ascii_case(host))
 }
 
 /// Refuses what was sent to another host.

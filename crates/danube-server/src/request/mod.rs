@@ -9,4 +9,4 @@ mod host;
 
 pub(crate) use compress::compress;
 pub(crate) use finish::{AsItIs, finish, not_found, wrong_method};
-pub(crate) use host::{Hosts, check_host};
+pub(crate) use host::{Hosts, check_host, is_this_machine};

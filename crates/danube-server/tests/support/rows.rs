@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use danube_core::artifact::ArtifactName;
 use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
-use danube_core::job::JobStatus;
+use danube_core::job::{FailureKind, FailureReason, JobStatus};
 use danube_core::mask::MaskSet;
 use danube_core::report::{CaseStatus, Counts};
 use danube_core::step::StepKind;
@@ -65,6 +65,16 @@ impl House {
                 attempts::set_status(tx, &id, JobStatus::Running).await?;
                 jobs::advance(tx, &id.job, JobStatus::Running, 6).await
             })
+        });
+        write.await.unwrap();
+        self.touch(job);
+    }
+
+    /// Ends an attempt badly.
+    pub async fn fail_attempt(&self, job: &JobId, number: u32, kind: FailureKind, message: &str) {
+        let (id, reason) = (attempt(job, number), FailureReason { kind, message: message.into() });
+        let write = self.store.write(|tx| {
+            Box::pin(async move { attempts::finish(tx, &id, JobStatus::Failure, Some(&reason), 25).await })
         });
         write.await.unwrap();
         self.touch(job);

@@ -78,6 +78,8 @@ struct JobPage {
     waiting: Option<(usize, String)>,
     why: Option<Why>,
     since: Option<Since>,
+    /// The oldest of the failed runs that this one, which passed, has ended.
+    red_since: Option<i64>,
     entries: Vec<Entry>,
     facts: Facts,
     attempt: u32,
@@ -113,13 +115,16 @@ pub(crate) async fn show(
     let href = link::run(&name, number);
     let log = log_of(&href, &row, attempt.number);
     let title = format!("{} #{number} {name}", head.state.word);
+    let icon = head.state.icon();
     let refresh = (!head.over).then_some(5);
     let shell = Shell::new(&ctx, &visitor, title, Tab::Pipelines).await?.refreshed(refresh).with_scripts(&["live.js"]);
+    let shell = Shell { icon, ..shell };
     let page = JobPage {
         shell: shell.under(crumbs(&name, number)),
         waiting: waiting.map(|waiting| (waiting.position, waiting.reason)),
         why: Why::of(&ctx, &then, &attempt, &rows, &log).await?,
         since: Since::of(&ctx, &then, &attempt, &green).await?,
+        red_since: since::red_before(&ctx, &then).await?,
         entries: steps::entries(&visitor, &rows, &usual, &log),
         facts: Facts::of(&ctx, &visitor, &row, &attempt, &attempts).await?,
         older: attempt.number < row.attempt,

@@ -6,6 +6,7 @@ use danube_store::reports::{self, CaseRow, Filter};
 use danube_store::runs;
 
 use crate::context::Ctx;
+use crate::pages::home::red_since;
 use crate::pages::reports::Past;
 use crate::pages::{link, state};
 use crate::problem::Problem;
@@ -70,6 +71,17 @@ impl Green {
             changes: vec![commit, params.to_owned()],
         }
     }
+}
+
+/// The oldest of the failed runs of the branch just before this one, which passed.
+pub(super) async fn red_before(ctx: &Ctx, row: &JobRow) -> Result<Option<i64>, Problem> {
+    if row.status != "success" {
+        return Ok(None);
+    }
+    let wanted = runs::Wanted { branch: row.source_ref.as_deref(), before: Some(&row.id), ..runs::Wanted::default() };
+    let before = runs::of_pipeline(ctx.store().read(), &row.pipeline, &wanted, PAST).await?;
+    let same = before.into_iter().filter(|run| run.source_ref == row.source_ref).collect::<Vec<_>>();
+    Ok(red_since(&same).map(|run| run.number))
 }
 
 async fn failed_tests(ctx: &Ctx, row: &JobRow, attempt: &AttemptId) -> Result<(Vec<FailedTest>, u64), Problem> {

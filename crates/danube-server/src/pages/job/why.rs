@@ -3,7 +3,7 @@
 use danube_core::id::AttemptId;
 use danube_core::job::{FailureKind, headline};
 use danube_core::step::StepKind;
-use danube_engine::logs::{LogDir, LogError};
+use danube_engine::logs::{Line, LogDir, LogError};
 use danube_store::jobs::JobRow;
 use danube_store::steps::{StepKey, StepRow};
 
@@ -16,6 +16,10 @@ use crate::problem::Problem;
 
 /// Lines that are shown of a failed step, and of a running one.
 const TAIL: usize = 20;
+/// Of a step whose first failure is further up: lines from there, of which so many stand before it, and lines of the end.
+const FIRST: usize = 8;
+const BEFORE: u64 = 2;
+const LAST: usize = TAIL - FIRST;
 
 /// What the first screen says.
 pub(super) struct Why {
@@ -38,6 +42,10 @@ pub(super) struct Culprit {
     pub message: Option<String>,
     pub lines: Vec<TailLine>,
     pub log: String,
+    /// The line there at which the log opens.
+    pub at: u64,
+    /// What is shown, as text.
+    pub copied: String,
 }
 
 /// A line of its end.
@@ -45,6 +53,10 @@ pub(super) struct TailLine {
     /// Counts from 1.
     pub number: u64,
     pub text: String,
+    /// It tells of a failure.
+    pub failure: bool,
+    /// Lines that are left out before it.
+    pub skipped: u64,
 }
 
 impl Why {
@@ -100,9 +112,10 @@ impl Culprit {
     async fn of(ctx: &Ctx, attempt: &AttemptId, step: &StepRow, log: &str) -> Result<Self, Problem> {
         let key = StepKey { attempt: attempt.clone(), number: step.number };
         let logs = ctx.master.logs().clone();
-        let lines = blocking(move || tail(&logs, &key)).await??;
-        let first = lines.first().map_or(1, |line| line.number);
-        let last = lines.last().map_or(1, |line| line.number);
+        let runs = step.status == "running";
+        let lines = blocking(move || if runs { tail(&logs, &key) } else { telling(&logs, &key) }).await??;
+        let (first, last) = (lines.first().map_or(1, |line| line.number), lines.last().map_or(1, |line| line.number));
+        let failure = lines.iter().find(|line| line.failure).map(|line| line.number);
         Ok(Self {
             number: step.number,
             name: if step.number == 0 { "the danubefile".to_owned() } else { step.name.clone() },
@@ -112,14 +125,43 @@ impl Culprit {
             },
             location: step.location.clone(),
             message: step.message.clone(),
-            log: format!("{log}l={}:{first}-{last}", step.number),
+            // Lines that stand apart are not one range.
+            log: match failure {
+                Some(at) if !runs => format!("{log}l={}:{at}", step.number),
+                _ => format!("{log}l={}:{first}-{last}", step.number),
+            },
+            at: failure.unwrap_or(first),
+            copied: lines.iter().fold(String::new(), |text, line| text + &line.text + "\n"),
             lines,
         })
     }
 }
 
+/// The last lines.
 fn tail(logs: &LogDir, key: &StepKey) -> Result<Vec<TailLine>, LogError> {
     let Some(reader) = crate::api::logs::open(logs, key)? else { return Ok(Vec::new()) };
-    let lines = reader.last_lines(TAIL)?.into_iter();
-    Ok(lines.map(|line| TailLine { number: line.number + 1, text: logview::text(&line) }).collect())
+    Ok(reader.last_lines(TAIL)?.iter().map(TailLine::new).collect())
+}
+
+/// The lines that tell what failed: the last ones, and before them those about the first failure if it is further up.
+fn telling(logs: &LogDir, key: &StepKey) -> Result<Vec<TailLine>, LogError> {
+    let Some(reader) = crate::api::logs::open(logs, key)? else { return Ok(Vec::new()) };
+    let (all, failure) = (reader.line_count()?, reader.failures(1)?.first().copied());
+    let Some(failure) = failure.filter(|line| all - line > TAIL as u64) else { return tail(logs, key) };
+    let mut lines: Vec<_> = reader.lines(failure.saturating_sub(BEFORE), FIRST)?.iter().map(TailLine::new).collect();
+    let told = lines.last().map_or(0, |line| line.number);
+    let Some(reader) = crate::api::logs::open(logs, key)? else { return Ok(lines) };
+    let mut end: Vec<_> =
+        reader.last_lines(LAST)?.iter().map(TailLine::new).filter(|line| line.number > told).collect();
+    if let Some(first) = end.first_mut() {
+        first.skipped = first.number - told - 1;
+    }
+    lines.append(&mut end);
+    Ok(lines)
+}
+
+impl TailLine {
+    fn new(line: &Line) -> Self {
+        Self { number: line.number + 1, text: logview::text(line), failure: line.failure, skipped: 0 }
+    }
 }

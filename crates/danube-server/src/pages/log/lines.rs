@@ -42,6 +42,7 @@ pub(crate) struct Window {
 #[derive(Serialize)]
 pub(crate) struct Summary {
     state: String,
+    icon: String,
     over: bool,
 }
 
@@ -114,6 +115,7 @@ pub(crate) async fn summary(
     InPath((name, number)): RunPath,
 ) -> Result<Json<Summary>, Problem> {
     let row = find_run(&ctx, &name, number).await?;
-    let state = State::of_job(&row.status, row.reason_kind.as_deref()).word;
-    Ok(Json(Summary { state, over: row.finished_ms.is_some() }))
+    let state = State::of_job(&row.status, row.reason_kind.as_deref());
+    let icon = format!("{}/{}", assets::base(), state.icon());
+    Ok(Json(Summary { state: state.word, icon, over: row.finished_ms.is_some() }))
 }

@@ -48,6 +48,7 @@ struct Item<'a> {
 pub(super) struct HeadPart {
     badge: String,
     word: String,
+    icon: String,
     over: bool,
 }
 
@@ -70,9 +71,9 @@ impl HeadPart {
         let job: serde_json::Value = serde_json::from_str(&facts.job).map_err(Problem::internal)?;
         let reason = job["reason"]["kind"].as_str();
         let state = State::of_job(job["status"].as_str().unwrap_or_default(), reason);
-        let word = state.word.clone();
+        let (word, icon) = (state.word.clone(), format!("{}/{}", assets::base(), state.icon()));
         let badge = Badge { state, assets: assets::base() }.render().map_err(Problem::internal)?;
-        Ok(Self { badge, word, over: facts.is_final })
+        Ok(Self { badge, word, icon, over: facts.is_final })
     }
 }
 

@@ -37,11 +37,13 @@ use ruler::Tick;
 use sections::Section;
 use steps::Steps;
 use target::{Mark, Target};
-use view::{Asked, Time, View};
+use view::{Asked, Place, Time, View};
 
 /// Failures that are looked for in each step, and in all.
 const MARKS_OF_STEP: usize = 50;
 const MARKS: usize = 200;
+/// Lines that a page can hold at once (log.js).
+const MOUNTED: u64 = 20_000;
 
 #[derive(Template)]
 #[template(path = "log.html")]
@@ -60,12 +62,19 @@ struct LogPage {
     times: Vec<(&'static str, &'static str, bool)>,
     zone: String,
     total: u64,
+    /// The browser's own search does not see all of it.
+    is_long: bool,
     total_words: String,
     sections: Vec<Section>,
     /// The step that the page is about, and the line.
     step: Option<u32>,
     target: Option<Target>,
     found: Option<Found>,
+    /// Where the text is, to which more of the query is added.
+    text: String,
+    /// Lines that the address names, as it does and in words.
+    chosen: Option<String>,
+    chosen_words: Option<String>,
     ticks: Vec<Tick>,
 }
 
@@ -92,7 +101,9 @@ pub(crate) async fn show(
     let marks = marks(&ctx, &steps).await?;
     let target = Target::of(&view, &steps, hits.as_ref(), &marks);
     let sections = sections::all(&ctx, &visitor, &view, &steps, (target, hits.as_ref())).await?;
-    let shell = Shell::new(&ctx, &visitor, format!("Log of #{number} {name}"), Tab::Pipelines).await?;
+    let state = State::of_job(&row.status, row.reason_kind.as_deref());
+    let title = format!("{} #{number} {name}, log", state.word);
+    let shell = Shell { icon: state.icon(), ..Shell::new(&ctx, &visitor, title, Tab::Pipelines).await? };
     let shell = shell.refreshed((!steps.over).then_some(5)).with_scripts(&["live.js", "log.js"]);
     let href = link::run(&name, number);
     let total = steps.lines();
@@ -100,16 +111,23 @@ pub(crate) async fn show(
         shell: Shell { sheets: &["ansi.css"], ..shell }
             .under(crumbs(&name, number))
             .under([Crumb::new("Log", format!("{href}/log"))]),
-        state: State::of_job(&row.status, row.reason_kind.as_deref()),
+        state,
         over: steps.over,
         after: (!steps.over).then(|| live::cursor_after(&steps).to_string()),
         follows: !steps.over && view.chosen.is_none() && view.at.is_none() && view.step.is_none() && hits.is_none(),
         times: Time::ALL.iter().map(|&(time, name, words)| (name, words, time == view.time)).collect(),
         zone: visitor.clock.zone.iana_name().unwrap_or("UTC").to_owned(),
         total_words: words::count(usize::try_from(total).unwrap_or(usize::MAX), "line", "lines"),
+        is_long: total > MOUNTED,
         total,
         step: target.map(|target| target.step),
         target,
+        text: match view.attempt {
+            Some(attempt) => format!("{href}/log.txt?attempt={attempt}&"),
+            None => format!("{href}/log.txt?"),
+        },
+        chosen: view.chosen.as_ref().map(ToString::to_string),
+        chosen_words: view.chosen.as_ref().map(Place::words),
         found: hits.as_ref().map(|hits| Found::new(&view, hits)),
         ticks: ruler::ticks(&view, &steps, hits.as_ref(), &marks),
         sections,

@@ -51,7 +51,9 @@ impl Target {
         if let Some(step) = view.step.and_then(|number| steps.get(number)) {
             return Some(if step.over { start(step) } else { end(step) });
         }
-        if let Some(failed) = steps.all.iter().find(|step| step.failed) {
+        // The danubefile's own output, step 0, says that a step failed; that step says why.
+        let failed = || steps.all.iter().filter(|step| step.failed);
+        if let Some(failed) = failed().find(|step| step.number > 0).or_else(|| failed().next()) {
             let mark = marks.iter().find(|(step, _)| *step == failed.number);
             let marked = mark.map(|&(step, line)| Self { step, line, at: At::Middle });
             return Some(marked.unwrap_or_else(|| end(failed)));

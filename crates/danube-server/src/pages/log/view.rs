@@ -1,6 +1,7 @@
 //! What an address of a log asks to see. Every state of the page is an address, and makes the links to the others.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
@@ -109,6 +110,21 @@ impl Place {
         };
         read().ok_or_else(|| Problem::bad_request("Lines are named by step and number, such as 4:812 or 4:812-820."))
     }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        match (self.lines.start(), self.lines.end()) {
+            (first, last) if first == last => format!("Line {first} of step {}", self.step),
+            (first, last) => format!("Lines {first} to {last} of step {}", self.step),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.step, self.lines.start())?;
+        if self.lines.start() < self.lines.end() { write!(out, "-{}", self.lines.end()) } else { Ok(()) }
+    }
 }
 
 impl Search {
@@ -179,6 +195,9 @@ mod tests {
         let place = |text: &str| Place::parse(text).ok().map(|place| (place.step, place.lines));
         assert_eq!(place("4:812"), Some((4, 812..=812)));
         assert_eq!(place("4:820-812"), Some((4, 812..=820)));
+        let said = |text: &str| Place::parse(text).map(|place| (place.to_string(), place.words())).unwrap();
+        assert_eq!(said("4:7-7"), ("4:7".into(), "Line 7 of step 4".into()));
+        assert_eq!(said("4:820-812"), ("4:812-820".into(), "Lines 812 to 820 of step 4".into()));
         for wrong in ["", "4", "4:", ":1", "4:0", "a:1", "4:1-", "4:-1", "4:1-2-3"] {
             assert_eq!(place(wrong), None, "{wrong}");
         }

@@ -42,21 +42,21 @@ impl Painter {
         let mut out = String::new();
         for block in first..first.saturating_add(count) {
             let from = block.saturating_mul(BLOCK);
-            out.push_str(&format!("<div class=\"c\" data-b=\"{block}\">"));
-            let before = out.len();
-            self.rows(from, BLOCK, &mut out)?;
-            if out.len() == before {
-                out.truncate(out.rfind("<div class=\"c\"").unwrap_or(0));
+            let mut rows = String::new();
+            let count = self.rows(from, BLOCK, &mut rows)?;
+            if count == 0 {
                 break;
             }
-            out.push_str("</div>");
+            // The height of a full one is known before it is drawn, so it is drawn only when it is near.
+            let full = if count == BLOCK { " f" } else { "" };
+            out.push_str(&format!("<div class=\"c{full}\" data-b=\"{block}\">{rows}</div>"));
         }
         Ok(out)
     }
 
-    /// Appends rows from a line on, which counts from 0.
-    pub fn rows(&self, from: u64, count: u64, out: &mut String) -> Result<(), LogError> {
-        let Some(log) = open(&self.logs, &self.key)? else { return Ok(()) };
+    /// Appends rows from a line on, which counts from 0. Says how many.
+    pub fn rows(&self, from: u64, count: u64, out: &mut String) -> Result<u64, LogError> {
+        let Some(log) = open(&self.logs, &self.key)? else { return Ok(0) };
         // The line before says since when the first one took.
         let first = if matches!(self.times, Times::Delta) { from.saturating_sub(1) } else { from };
         let wanted = usize::try_from(count + (from - first)).unwrap_or(usize::MAX);
@@ -69,6 +69,6 @@ impl Painter {
             chosen: self.chosen.as_ref().map(|place| place.lines.clone()),
         };
         rows.write(lines, before.last().map(|line| line.at_ms), out);
-        Ok(())
+        Ok(lines.len() as u64)
     }
 }
