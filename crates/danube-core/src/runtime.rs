@@ -350,6 +350,20 @@ pub mod shim_env {
     pub const PROGRAM: &str = "DANUBE_SHIM_PROGRAM";
     /// `uid:gid` that steps run as unless told otherwise.
     pub const USER: &str = "DANUBE_SHIM_USER";
+    /// Number of an inherited stream. A shim that has one was started ahead, for nobody: it serves nobody until it has
+    /// read one line there, a [`super::Assigned`] as JSON, and ends when there is none.
+    pub const LATE_FD: &str = "DANUBE_SHIM_LATE_FD";
+    /// Program and arguments, as JSON, that a shim started ahead starts ahead itself: the SDK's runner.
+    pub const READY: &str = "DANUBE_SHIM_READY";
+}
+
+/// What a shim that was started ahead is told when it is known for which job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The group's nonce.
+    pub nonce: String,
+    /// How long it waits for a master.
+    pub orphan_grace_s: u64,
 }
 
 #[cfg(test)]

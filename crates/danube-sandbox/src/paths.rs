@@ -20,7 +20,9 @@ pub struct JobPaths {
 }
 
 impl JobPaths {
-    pub(crate) fn inside() -> Self {
+    /// Within a container.
+    #[must_use]
+    pub fn inside() -> Self {
         Self { workspace: "/workspace".into(), context: "/danube/context.json".into(), sdk: "/danube/sdk".into() }
     }
 

@@ -43,8 +43,12 @@ pub struct Config {
     pub role: Role,
     /// What the image runs by itself; a service's only.
     pub program: Option<ImageProgram>,
-    /// The group's nonce.
+    /// The group's nonce; empty until a shim that was started ahead is told.
     pub nonce: String,
+    /// Where a shim that was started ahead is told for which job.
+    pub late_fd: Option<i32>,
+    /// What such a shim starts ahead.
+    pub ready: Vec<String>,
     /// Where masters connect.
     pub listen: Listen,
     /// Inherited directory for unnamed files.
@@ -80,10 +84,14 @@ impl Config {
         let own = Own(own);
         let role = own.role()?;
         let named = |name: &str| environment_path(&environment, name).filter(|_| role == Role::Coordinator);
+        let late_fd = own.number(shim_env::LATE_FD)?;
+        let nonce = own.text(shim_env::NONCE)?.or_else(|| late_fd.map(|_| String::new()));
         Ok(Self {
             role,
             program: if role == Role::Service { Some(own.program()?) } else { None },
-            nonce: own.text(shim_env::NONCE)?.ok_or(Error::Missing(shim_env::NONCE))?,
+            nonce: nonce.ok_or(Error::Missing(shim_env::NONCE))?,
+            late_fd,
+            ready: if role == Role::Coordinator { own.ready()? } else { Vec::new() },
             listen: own.listen()?,
             spool_fd: own.number(shim_env::SPOOL_FD)?,
             oom_fd: own.number(shim_env::OOM_FD)?,
@@ -121,6 +129,11 @@ impl Own {
     fn program(&self) -> Result<ImageProgram, Error> {
         let Some(text) = self.text(shim_env::PROGRAM)? else { return Ok(ImageProgram::default()) };
         serde_json::from_str(&text).map_err(|_| invalid(shim_env::PROGRAM, &text, "an image's program as JSON"))
+    }
+
+    fn ready(&self) -> Result<Vec<String>, Error> {
+        let Some(text) = self.text(shim_env::READY)? else { return Ok(Vec::new()) };
+        serde_json::from_str(&text).map_err(|_| invalid(shim_env::READY, &text, "a program with its arguments as JSON"))
     }
 
     fn listen(&self) -> Result<Listen, Error> {

@@ -12,6 +12,7 @@ mod events;
 mod harden;
 mod info;
 mod install;
+mod late;
 mod listen;
 mod mailbox;
 mod probe;

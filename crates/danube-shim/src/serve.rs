@@ -14,6 +14,7 @@ use crate::ending::{Ending, Watcher};
 use crate::error::Error;
 use crate::harden::{self, Badness, Inherited, inherited};
 use crate::info;
+use crate::late;
 use crate::listen::Listener;
 use crate::mailbox::{Mailbox, socket};
 use crate::process::reaper::{Reaper, send};
@@ -54,24 +55,27 @@ pub fn run() -> Result<i32, Error> {
     Ok(code)
 }
 
-async fn serve(config: Config, limits: Inherited, badness: Badness) -> Result<i32, Error> {
+async fn serve(mut config: Config, limits: Inherited, badness: Badness) -> Result<i32, Error> {
     let signals = Signals::listen(limits.pid_one).map_err(Error::system("listen to signals"))?;
     let listener = Listener::open(&config.listen, limits.pid_one)?;
     let mailbox = open_mailbox(&config, limits.pid_one)?;
     let context = Arc::new(context(&config, limits, badness)?);
     let (masters, ending) = (Arc::new(Masters::default()), Ending::default());
     let steps = Arc::new(Steps::new(context.clone()));
+    let watcher = Watcher { steps, context: context.clone(), masters: masters.clone(), ending: ending.clone() };
+    let watcher = Arc::new(watcher);
+    tokio::spawn(hear(signals, context.reaper.clone(), watcher.clone()));
+    if !late::told(&mut config, &context).await? {
+        return Ok(0);
+    }
     let service = Service {
         info: info::observe(&config),
-        steps: steps.clone(),
+        steps: watcher.steps.clone(),
         transfers: context.transfers.clone(),
         roots: context.roots.clone(),
         mailbox,
         ending: ending.clone(),
     };
-    let watcher =
-        Arc::new(Watcher { steps, context: context.clone(), masters: masters.clone(), ending: ending.clone() });
-    tokio::spawn(hear(signals, context.reaper.clone(), watcher.clone()));
     tokio::spawn(async move { watcher.orphan(config.orphan_grace).await });
     serve_masters(service, listener, masters, &ending).await?;
     Ok(ending.code())
@@ -133,6 +137,7 @@ fn context(config: &Config, limits: Inherited, badness: Badness) -> Result<Conte
         files,
         oom,
         claims: Default::default(),
+        ready: Default::default(),
     })
 }
 

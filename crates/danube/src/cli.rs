@@ -159,6 +159,9 @@ pub struct DevArgs {
     /// Do not run it at once.
     #[arg(long)]
     pub no_run: bool,
+    /// Job surroundings that are started ahead, so that the next job begins sooner; 0 for none.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub warm: u8,
     /// How jobs run on this machine.
     #[command(flatten)]
     pub how: HowArgs,

@@ -126,4 +126,14 @@ pub const KEYS: &[Key] = &[
         meaning: "Jobs of one pipeline that run at once.",
         set: |config, value| value::count(value).map(|count| config.limits.jobs_per_pipeline = Some(count)),
     },
+    Key {
+        table: "limits",
+        name: "warm",
+        default: Some("1"),
+        otherwise: "",
+        example: "1",
+        meaning: "Job surroundings that are started ahead, for nobody, so that the next job begins sooner: 0 to 16. Each is \
+                  used for one job, and holds about 12 MB until then.",
+        set: |config, value| value::count_or_none(value).map(|count| config.limits.warm = count),
+    },
 ];

@@ -61,12 +61,20 @@ pub struct ConfigSource {
 }
 
 /// How much is run at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Of all pipelines together.
     pub jobs: Option<NonZeroUsize>,
     /// Of each pipeline.
     pub jobs_per_pipeline: Option<NonZeroUsize>,
+    /// Job surroundings that are kept ready.
+    pub warm: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self { jobs: None, jobs_per_pipeline: None, warm: 1 }
+    }
 }
 
 impl Default for ServerConfig {

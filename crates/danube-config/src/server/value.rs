@@ -70,6 +70,14 @@ pub(super) fn interval(value: &DeValue<'_>) -> Result<Duration, Must> {
     time.filter(|time| INTERVALS.contains(time)).ok_or_else(|| wanted.to_owned())
 }
 
+/// How many, or none.
+pub(super) fn count_or_none(value: &DeValue<'_>) -> Result<usize, Must> {
+    let wanted = || "a number from 0 to 16".to_owned();
+    let number = value.as_integer().ok_or_else(wanted)?;
+    let number = usize::from_str_radix(number.as_str(), number.radix()).ok();
+    number.filter(|number| *number <= 16).ok_or_else(wanted)
+}
+
 /// How many.
 pub(super) fn count(value: &DeValue<'_>) -> Result<NonZeroUsize, Must> {
     let wanted = || "a number from 1 to 10000".to_owned();

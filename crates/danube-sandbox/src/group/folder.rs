@@ -38,6 +38,18 @@ impl GroupFolder {
         self.0.join("spec.json")
     }
 
+    /// What it is started ahead for; written by the engine, read by the monitor.
+    #[must_use]
+    pub fn spare(&self) -> PathBuf {
+        self.0.join("spare.json")
+    }
+
+    /// The containers.
+    #[must_use]
+    pub fn containers(&self) -> PathBuf {
+        self.0.join("c")
+    }
+
     /// The monitor's process id; locked while it lives.
     #[must_use]
     pub fn pid(&self) -> PathBuf {
@@ -83,7 +95,7 @@ impl GroupFolder {
     /// The directory of one container.
     #[must_use]
     pub fn container(&self, name: &ContainerName) -> ContainerFolder {
-        ContainerFolder(self.0.join("c").join(name.as_str()))
+        ContainerFolder(self.containers().join(name.as_str()))
     }
 
     /// Opens the folder itself.
@@ -174,6 +186,12 @@ fn open_dir(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
 #[must_use]
 pub fn groups(data_dir: &Path) -> PathBuf {
     data_dir.join("groups")
+}
+
+/// Where those groups of a data directory are that were started ahead and are nobody's.
+#[must_use]
+pub fn spares(data_dir: &Path) -> PathBuf {
+    data_dir.join("spares")
 }
 
 /// The attempt that a folder's name stands for.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use danube_core::id::ContainerName;
-use danube_core::runtime::{ContainerState, GroupSpec, Workspace};
+use danube_core::runtime::{ContainerSpec, ContainerState, GroupSpec, Workspace};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::config::SandboxConfig;
@@ -18,6 +18,17 @@ use crate::ids::Ids;
 pub struct Assignment {
     /// The group, as the engine asked for it.
     pub spec: GroupSpec,
+    /// How the runtime is set up.
+    pub config: SandboxConfig,
+}
+
+/// What a monitor is started ahead for, when nobody knows yet for which group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spare {
+    /// The containers that are made ahead.
+    pub containers: Vec<ContainerSpec>,
+    /// What the coordinator's shim starts ahead.
+    pub ready: Vec<String>,
     /// How the runtime is set up.
     pub config: SandboxConfig,
 }

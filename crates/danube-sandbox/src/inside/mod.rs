@@ -16,14 +16,16 @@ use crate::plan::ContainerPlan;
 use crate::sys;
 
 mod dev;
+mod late;
 mod privileges;
 mod proc;
 mod root;
 mod seccomp;
 mod tree;
 
+pub use late::attach_in;
 pub use proc::pid_max_is_per_namespace;
-pub use root::try_overlay;
+pub use root::{open_bind, try_overlay};
 
 use danube_core::runtime::shim_env;
 
@@ -52,16 +54,19 @@ pub struct LaunchFds {
     pub log: OwnedFd,
     /// Its OOM counter, where there are cgroups.
     pub oom: Option<OwnedFd>,
+    /// Where it is told for which job it is, if that is not known yet.
+    pub late: Option<OwnedFd>,
 }
 
 impl LaunchFds {
     /// In the order in which the monitor sends them.
-    pub fn from_received(fds: Vec<OwnedFd>) -> Result<Self, SandboxError> {
+    pub fn from_received(mut fds: Vec<OwnedFd>, is_late: bool) -> Result<Self, SandboxError> {
+        let late = if is_late { fds.pop() } else { None };
         let mut fds = fds.into_iter();
         let (Some(listen), Some(spool), Some(log)) = (fds.next(), fds.next(), fds.next()) else {
             return Err(SandboxError::Reported("a launch came without its descriptors".into()));
         };
-        Ok(Self { listen, spool, log, oom: fds.next() })
+        Ok(Self { listen, spool, log, oom: fds.next(), late })
     }
 }
 
@@ -152,8 +157,12 @@ fn inherit(entrance: &Entrance<'_>, fds: LaunchFds) -> Result<Vec<CString>, Sand
     rustix::stdio::dup2_stdout(&fds.log).doing(|| "set standard output")?;
     rustix::stdio::dup2_stderr(&fds.log).doing(|| "set standard error")?;
     drop((null, fds.log));
-    let named =
-        [(shim_env::LISTEN_FD, Some(fds.listen)), (shim_env::SPOOL_FD, Some(fds.spool)), (shim_env::OOM_FD, fds.oom)];
+    let named = [
+        (shim_env::LISTEN_FD, Some(fds.listen)),
+        (shim_env::SPOOL_FD, Some(fds.spool)),
+        (shim_env::OOM_FD, fds.oom),
+        (shim_env::LATE_FD, fds.late),
+    ];
     for (name, fd) in named.into_iter().filter_map(|(name, fd)| Some((name, fd?))) {
         rustix::io::fcntl_setfd(&fd, FdFlags::empty()).doing(|| "let the shim inherit a descriptor")?;
         env.push(format!("{name}={}", std::os::fd::IntoRawFd::into_raw_fd(fd)));

@@ -50,7 +50,8 @@ fn open_layers(root: &Root) -> Result<Option<[OwnedFd; 3]>, SandboxError> {
     Ok(Some([open_path(lower)?, open_path(upper)?, open_path(work)?]))
 }
 
-fn open_bind(bind: &Bind) -> Result<(PathBuf, OwnedFd), SandboxError> {
+/// A copy of what is mounted at the source of a bind, with the limits that it has in a container.
+pub fn open_bind(bind: &Bind) -> Result<(PathBuf, OwnedFd), SandboxError> {
     let said = || format!("mount {} into the container", bind.source.display());
     let tree = clone_tree(&bind.source).doing(said)?;
     let limits = match bind.access {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::MountPropagationFlags;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::UnshareFlags;
 
 use crate::egress::{self, EgressSockets};
@@ -16,7 +16,7 @@ use crate::group::folder::GroupFolder;
 use crate::ids::{IdLine, Ids, map_text};
 use crate::images::{self, ResolvedImage};
 use crate::inside::{self, Entrance, LaunchFds};
-use crate::plan::ContainerPlan;
+use crate::plan::{Bind, ContainerPlan};
 use crate::sys::{self, Fork, MountLimits};
 pub use take_back::take_back;
 use wire::{Order, Reply};
@@ -33,8 +33,18 @@ const CALLER: (u32, u32) = (0, 0);
 pub struct Setup {
     /// The shim that every container executes; none for a keeper that makes no container.
     pub shim: Option<PathBuf>,
-    /// The ports to listen on in the group's own network; none for the host's network.
-    pub ports: Option<Vec<u16>>,
+    /// The group's network.
+    pub network: Network,
+}
+
+/// The network of a group.
+pub enum Network {
+    /// The host's.
+    Host,
+    /// Its own, with listeners on these ports.
+    Own(Vec<u16>),
+    /// Its own; which ports is told by [`Order::OpenNetwork`].
+    Later,
 }
 
 /// Runs the keeper until the monitor is gone. Never returns: it is a fork and must not unwind into the monitor's code.
@@ -50,14 +60,13 @@ pub fn run(channel: &OwnedFd, setup: &Setup) -> ! {
 
 fn serve(channel: &OwnedFd, setup: &Setup) -> Result<(), SandboxError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie the keeper to the monitor")?;
-    unshare(setup.ports.is_some())?;
+    unshare(!matches!(setup.network, Network::Host))?;
     answer(channel, &Reply::Unshared)?;
     let Some((ids, _)) = wire::receive::<Ids>(channel).doing(|| "wait for the id maps")? else { return Ok(()) };
     let keeper = Keeper { ids, shim: prepare(setup)? };
-    let sockets = setup.ports.as_deref().map(open_network).transpose()?;
-    answer(channel, &Reply::Ready)?;
-    if let Some(sockets) = sockets {
-        sockets.send(channel).map_err(|error| SandboxError::Machine(error.to_string()))?;
+    match &setup.network {
+        Network::Own(ports) => hand_over(channel, &open_network(ports)?)?,
+        Network::Host | Network::Later => answer(channel, &Reply::Ready)?,
     }
     while let Some((order, fds)) = wire::receive(channel).doing(|| "read an order")? {
         keeper.obey(channel, order, fds)?;
@@ -67,6 +76,11 @@ fn serve(channel: &OwnedFd, setup: &Setup) -> Result<(), SandboxError> {
 
 fn answer(channel: &OwnedFd, reply: &Reply) -> Result<(), SandboxError> {
     wire::send(channel, reply, &[]).doing(|| "answer the monitor")
+}
+
+fn hand_over(channel: &OwnedFd, sockets: &EgressSockets) -> Result<(), SandboxError> {
+    answer(channel, &Reply::Ready)?;
+    sockets.send(channel).map_err(|error| SandboxError::Machine(error.to_string()))
 }
 
 fn unshare(own_network: bool) -> Result<(), SandboxError> {
@@ -121,6 +135,11 @@ impl Keeper {
             },
             Order::Remove(folder) => remove(&GroupFolder::at(folder)).map(|()| Reply::Done),
             Order::TakeBack(dir) => take_back(&dir, CALLER).map(|()| Reply::Done),
+            Order::OpenNetwork(ports) => match open_network(&ports) {
+                Ok(sockets) => return hand_over(channel, &sockets),
+                Err(error) => Err(error),
+            },
+            Order::Attach(binds) => self.attach(&binds, &fds).map(|()| Reply::Done),
             Order::Own(owns) => self.own(&owns).map(|()| Reply::Done),
             Order::Launch(plan) => match self.launch(&plan, fds) {
                 Ok((pid, sync)) => {
@@ -142,11 +161,33 @@ impl Keeper {
         owns.iter().try_for_each(|own| own::give(own, self.ids.in_keeper(own.user)))
     }
 
+    /// Mounts from here into a container's own namespaces. That takes a process which stays there, so it is a copy.
+    fn attach(&self, binds: &[Bind], fds: &[OwnedFd]) -> Result<(), SandboxError> {
+        let container = fds.first().ok_or_else(|| SandboxError::Reported("attach in what?".into()))?;
+        let mounts = binds.iter().map(inside::open_bind).collect::<Result<Vec<_>, _>>()?;
+        match sys::fork(0).doing(|| "enter a container")? {
+            Fork::Child => match inside::attach_in(container, &mounts, &self.ids) {
+                Ok(()) => sys::exit_now(0),
+                Err(error) => {
+                    eprintln!("keeper: {error}");
+                    sys::exit_now(1)
+                }
+            },
+            Fork::Parent(pid) => {
+                let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+                match ended.doing(|| "wait for a copy of the keeper")? {
+                    Some((_, status)) if status.exit_status() == Some(0) => Ok(()),
+                    _ => Err(SandboxError::Reported("a container could not be furnished; see monitor.log".into())),
+                }
+            }
+        }
+    }
+
     /// Makes the container's process. It is the monitor's child (`CLONE_PARENT`): the monitor reaps it, and the
     /// kernel kills it when the monitor dies.
     fn launch(&self, plan: &ContainerPlan, fds: Vec<OwnedFd>) -> Result<(Pid, OwnedFd), SandboxError> {
         let Some(shim) = &self.shim else { return Err(SandboxError::Reported("this keeper has no shim".into())) };
-        let fds = LaunchFds::from_received(fds)?;
+        let fds = LaunchFds::from_received(fds, plan.late)?;
         let (ours, theirs) = socket_pair()?;
         let spaces = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
         match sys::fork(spaces | libc::CLONE_NEWUTS | libc::CLONE_PARENT).doing(|| "make a container's namespaces")? {

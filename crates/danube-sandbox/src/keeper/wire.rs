@@ -11,7 +11,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::images::{ResolvedImage, Unpacked};
-use crate::plan::ContainerPlan;
+use crate::plan::{Bind, ContainerPlan};
 
 /// Bytes of one message at most. A plan is some ten thousand.
 const LONGEST: usize = 128 * 1024;
@@ -36,6 +36,10 @@ pub enum Order {
     TakeBack(PathBuf),
     /// Remove what tenants wrote in a group's folder.
     Remove(PathBuf),
+    /// Open the resolver and listeners for these ports. Answered by [`Reply::Ready`], and the sockets after it.
+    OpenNetwork(Vec<u16>),
+    /// Mount these into a container that stands. Descriptor: its process.
+    Attach(Vec<Bind>),
 }
 
 /// Files to give to a user of the containers.

@@ -1,9 +1,10 @@
 //! One container, from its folder to its end.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
+use std::task::Context;
 
 use danube_core::runtime::ContainerState;
 use rustix::fs::{Mode, OFlags};
@@ -12,9 +13,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::cgroups::Cgroup;
+use super::keeper::Keeper;
 use crate::error::{Doing, SandboxError};
 use crate::group::folder::ContainerFolder;
 use crate::inside::TIED;
+use crate::plan::ContainerPlan;
 use crate::sys;
 
 /// What the shim inherits, before it is launched.
@@ -64,6 +67,16 @@ impl Process {
         Self { _held: held, ..self }
     }
 
+    /// Its handle.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.get_ref().as_fd()
+    }
+
+    /// Looks whether it has ended; if not, whoever polls is woken when it has.
+    pub fn has_ended(&self, context: &mut Context<'_>) -> bool {
+        self.pidfd.poll_read_ready(context).is_ready()
+    }
+
     /// Kills it, and with it everything in its process namespace. Without namespaces the rest is killed at the end.
     pub fn kill(&self) {
         // It may have ended by itself: then there is nothing to kill.
@@ -82,8 +95,29 @@ impl Process {
     }
 }
 
+/// Makes a container from its plan and its openings, in its cgroup. `late` is where its shim is told for which job.
+pub async fn launch(
+    keeper: &Keeper,
+    plan: ContainerPlan,
+    openings: &Openings,
+    cgroup: Option<&Cgroup>,
+    late: Option<OwnedFd>,
+) -> Result<Process, SandboxError> {
+    let name = plan.name.clone();
+    let oom = cgroup.and_then(Cgroup::oom_counter);
+    let fds = [&openings.listen, &openings.spool, &openings.log].into_iter().chain(&oom).chain(&late);
+    let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
+    let (pid, sync) = keeper.launch(plan, &fds).await?;
+    let process = Process::of(pid)?;
+    if let Some(cgroup) = cgroup {
+        cgroup.add(pid).doing(|| format!("limit {name}"))?;
+    }
+    release(sync).await?;
+    Ok(process)
+}
+
 /// Lets a waiting container go on and waits until it has become the shim.
-pub async fn release(sync: OwnedFd) -> Result<(), SandboxError> {
+async fn release(sync: OwnedFd) -> Result<(), SandboxError> {
     let said = || "start a container";
     let sync = std::os::unix::net::UnixStream::from(sync);
     sync.set_nonblocking(true).doing(said)?;

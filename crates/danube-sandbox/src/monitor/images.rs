@@ -58,7 +58,7 @@ pub fn store(group: &Group) -> Result<ImageStore, ImageError> {
 }
 
 pub fn key(group: &Group, digest: &Digest) -> ImageKey {
-    ImageKey::new(digest, ownership(&group.ids), group.ids.first())
+    ImageKey::new(digest, ownership(&group.ground.ids), group.ground.ids.first())
 }
 
 fn base(group: &Group, spec: &ContainerSpec, stored: StoredImage, lower: PathBuf) -> Result<Ready, ImageError> {
@@ -91,7 +91,7 @@ pub struct KeepersHands<'a> {
 impl KeepersHands<'_> {
     fn ask(&self, order: &Order, root: BorrowedFd<'_>) -> images::Result<Reply> {
         let asked = self.handle.block_on(async {
-            let Some(keeper) = &self.group.keeper else {
+            let Some(keeper) = &self.group.ground.keeper else {
                 return Err(SandboxError::Config("images need namespaces; `--isolation none` runs `host` only".into()));
             };
             let said = |done, total| self.tell(done, total);

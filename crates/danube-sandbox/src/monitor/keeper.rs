@@ -6,12 +6,12 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, RawPid};
 use tokio::io::unix::AsyncFd;
 
-use crate::egress::EgressSockets;
+use crate::egress::{EgressError, EgressSockets};
 use crate::error::{Doing, SandboxError};
 use crate::ids::Ids;
 use crate::keeper::wire::{self, Order, Own, Reply};
-use crate::keeper::{self, Setup};
-use crate::plan::ContainerPlan;
+use crate::keeper::{self, Network, Setup};
+use crate::plan::{Bind, ContainerPlan};
 use crate::sys::{self, Fork};
 
 use super::maps;
@@ -56,7 +56,8 @@ fn settle(channel: OwnedFd, pid: Pid, setup: &Setup, id_base: u32) -> Result<Sta
     let ids = maps::give(pid, id_base)?;
     wire::send(&channel, &ids, &[]).doing(|| "tell the keeper its ids")?;
     expect(&channel, |reply| matches!(reply, Reply::Ready))?;
-    let sockets = setup.ports.as_ref().map(|_| EgressSockets::receive(&channel)).transpose();
+    let opened = matches!(setup.network, Network::Own(_));
+    let sockets = opened.then(|| EgressSockets::receive(&channel)).transpose();
     let sockets = sockets.map_err(|error| SandboxError::Machine(error.to_string()))?;
     Ok(Started { channel, pid, ids, sockets })
 }
@@ -109,6 +110,26 @@ impl Keeper {
     /// Gives files to users of the containers.
     pub async fn own(&self, owns: Vec<Own>) -> Result<(), SandboxError> {
         self.ask(&Order::Own(owns), &[], |reply| matches!(reply, Reply::Done)).await.map(drop)
+    }
+
+    /// Mounts these into the container of this process.
+    pub async fn attach(&self, container: BorrowedFd<'_>, binds: Vec<Bind>) -> Result<(), SandboxError> {
+        self.ask(&Order::Attach(binds), &[container], |reply| matches!(reply, Reply::Done)).await.map(drop)
+    }
+
+    /// Opens the group's network, where it was left for later.
+    pub async fn open_network(&self, ports: Vec<u16>) -> Result<EgressSockets, SandboxError> {
+        self.ask(&Order::OpenNetwork(ports), &[], |reply| matches!(reply, Reply::Ready)).await?;
+        let channel = self.channel.lock().await;
+        loop {
+            let mut ready = channel.readable().await.doing(|| "hear from the keeper")?;
+            match EgressSockets::receive(channel.get_ref()) {
+                Err(EgressError::Handover(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                }
+                received => return received.map_err(|error| SandboxError::Machine(error.to_string())),
+            }
+        }
     }
 
     /// Makes a container that waits for its start.

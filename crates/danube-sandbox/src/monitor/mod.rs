@@ -9,13 +9,14 @@ use std::process::ExitCode;
 use crate::error::SandboxError;
 use crate::group::folder::GroupFolder;
 use crate::ids::{DEFAULT_BASE, Ids};
-use crate::keeper::Setup;
 use crate::keeper::wire::Order;
+use crate::keeper::{Network, Setup};
 
 mod asked;
 mod cgroups;
 mod container;
 mod control;
+mod ground;
 mod images;
 mod keeper;
 mod maps;
@@ -23,11 +24,14 @@ mod plain;
 mod pull;
 mod reclaim;
 mod serve;
+mod spare;
 mod start;
 mod sweep;
 
 pub use control::{CONTROL, ask_to_add};
 pub use reclaim::RECLAIM;
+pub use spare::{END, STANDS};
+pub use start::SPARE;
 pub use sweep::{CLEAR, SWEEP};
 
 /// What trying to make namespaces came to.
@@ -43,7 +47,7 @@ pub struct Tried {
 /// # Errors
 /// When the machine allows none.
 pub fn try_namespaces() -> Result<Tried, SandboxError> {
-    let started = keeper::start(&Setup { shim: None, ports: None }, DEFAULT_BASE, None)?;
+    let started = keeper::start(&Setup { shim: None, network: Network::Host }, DEFAULT_BASE, None)?;
     let overlay = keeper::ask_now(&started.channel, &Order::TryOverlay, &[]).map_err(|error| error.to_string());
     Ok(Tried { ids: started.ids, overlay })
 }
@@ -57,6 +61,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         [clear] if clear == CLEAR => sweep::clear_stdin(),
         [sweep, dir] if sweep == SWEEP => sweep::main(&GroupFolder::at(dir.into())),
         [reclaim, dir] if reclaim == RECLAIM => reclaim::main(&GroupFolder::at(dir.into())),
+        [spare, dir] if spare == SPARE => start::spare(&GroupFolder::at(dir.into())),
         [dir] => start::main(&GroupFolder::at(dir.into())),
         _ => {
             eprintln!("a monitor is started by Danube itself, with the folder of a group");

@@ -54,7 +54,7 @@ pub fn start(
         .stdout(log().doing(said)?)
         .stderr(log().doing(said)?);
     let fds: Vec<_> = named.iter().map(|(_, fd)| *fd).collect();
-    let pid = sys::spawn_tied(&mut command, &fds, group.open_files).doing(said)?;
+    let pid = sys::spawn_tied(&mut command, &fds, group.ground.open_files).doing(said)?;
     if let Some(cgroup) = cgroup {
         cgroup.add(pid).doing(|| format!("limit {}", spec.name))?;
     }

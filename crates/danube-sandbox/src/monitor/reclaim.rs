@@ -8,7 +8,7 @@ use crate::group::folder::GroupFolder;
 use crate::group::record::{self, Traces};
 use crate::ids::{DEFAULT_BASE, Tier};
 use crate::keeper::wire::Order;
-use crate::keeper::{Setup, take_back};
+use crate::keeper::{Network, Setup, take_back};
 
 /// Argument, before the folder, that makes the program give a group's workspace back.
 pub const RECLAIM: &str = "--reclaim";
@@ -26,6 +26,6 @@ fn reclaim(folder: &GroupFolder) -> Result<(), SandboxError> {
         let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         return take_back(&folder.workspace(), caller);
     }
-    let started = keeper::start(&Setup { shim: None, ports: None }, DEFAULT_BASE, None)?;
+    let started = keeper::start(&Setup { shim: None, network: Network::Host }, DEFAULT_BASE, None)?;
     keeper::ask_now(&started.channel, &Order::TakeBack(folder.workspace()), &[])
 }

@@ -1,30 +1,30 @@
 //! The life of a group, once its namespaces stand.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use danube_core::id::ContainerName;
 use danube_core::runtime::{ContainerSpec, ContainerState, GroupEvent, GroupFailure, ImageSource, Role};
-use rustix::process::Rlimit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 use super::asked::{Asked, Report};
-use super::cgroups::{Cgroup, Cgroups};
+use super::cgroups::Cgroup;
 use super::container::{self, Openings, Process};
 use super::control::{Control, Request};
+use super::ground::Ground;
 use super::images;
-use super::keeper::{Keeper, Started};
+use super::keeper::Keeper;
 use super::plain;
 use super::pull::Pinned;
+use super::spare::Standing;
 use crate::egress::{EgressSockets, Proxies, Relays, Resolver, Upstream};
 use crate::error::{Doing, SandboxError};
 use crate::group::folder::GroupFolder;
 use crate::group::journal::Journal;
-use crate::group::record::{self, Assignment, ExitRecord, Traces};
-use crate::ids::{Ids, Tier};
+use crate::group::record::{self, Assignment, ExitRecord};
 use crate::keeper::wire::Own;
 use crate::plan::outfit::{self, Base, Planner};
 
@@ -34,17 +34,12 @@ pub struct Group {
     pub folder: GroupFolder,
     /// What it is.
     pub assignment: Assignment,
-    /// Its ids.
-    pub ids: Ids,
-    /// Makes its containers; none without isolation.
-    pub keeper: Option<Keeper>,
-    /// The limit of open files that this process found; containers keep it.
-    pub open_files: Rlimit,
+    /// What it stands on.
+    pub ground: Ground,
     /// What the job's images in registries are.
     pub pinned: Pinned,
     /// `/workspace` has been given to the steps' user.
     workspace: OnceCell<()>,
-    cgroups: Option<Cgroups>,
     journal: Mutex<Journal>,
     /// Becomes true when everything is to be killed.
     stopping: watch::Sender<bool>,
@@ -52,15 +47,24 @@ pub struct Group {
 
 type Ended = (ContainerName, Result<ContainerState, SandboxError>);
 
-/// Runs a group from its first container to its last.
+/// How a container begins.
+pub enum Door {
+    /// It is to be made.
+    Open(Openings),
+    /// It stands, made before it was known for which job.
+    Standing(Standing),
+}
+
+/// Runs a group from its first container to its last. Some may stand already.
 pub async fn run(
     folder: GroupFolder,
     assignment: Assignment,
-    started: Option<Started>,
-    open_files: Rlimit,
+    ground: Ground,
+    sockets: Option<EgressSockets>,
+    standing: Vec<Standing>,
 ) -> Result<(), SandboxError> {
-    let (group, sockets) = Group::make(folder, assignment, started, open_files)?;
-    if group.keeper.is_none() {
+    let group = Group::make(folder, assignment, ground)?;
+    if group.ground.keeper.is_none() {
         plain::adopt_orphans()?;
     }
     let mut background = JoinSet::new();
@@ -69,42 +73,34 @@ pub async fn run(
     let mut running = JoinSet::new();
     // Every socket is there before the first event, which is what `create` waits for.
     let specs = &group.assignment.spec.containers;
-    let openings = specs.iter().map(|spec| group.open_door(spec)).collect::<Result<Vec<_>, _>>()?;
+    let mut standing: BTreeMap<_, _> = standing.into_iter().map(|one| (one.name.clone(), one)).collect();
+    let mut door = |spec: &ContainerSpec| match standing.remove(&spec.name) {
+        Some(standing) => Ok(Door::Standing(standing)),
+        None => group.open_door(spec),
+    };
+    let doors = specs.iter().map(&mut door).collect::<Result<Vec<_>, _>>()?;
     let mut asked = Asked::default();
-    for (spec, openings) in specs.iter().zip(openings) {
-        asked.ask(spec, |spec, report| group.clone().begin(spec, openings, report, &mut running));
+    for (spec, door) in specs.iter().zip(doors) {
+        asked.ask(spec, |spec, report| group.clone().begin(spec, door, report, &mut running));
     }
     let states = group.watch_over(running, asked, control).await;
-    if group.keeper.is_none() {
+    if group.ground.keeper.is_none() {
         plain::end_orphans();
     }
     let written = states.and_then(|states| record::write(&group.folder.exit(), &ExitRecord { containers: states }));
-    if let Some(keeper) = &group.keeper {
+    if let Some(keeper) = &group.ground.keeper {
         keeper.end();
     }
     written
 }
 
 impl Group {
-    fn make(
-        folder: GroupFolder,
-        assignment: Assignment,
-        started: Option<Started>,
-        open_files: Rlimit,
-    ) -> Result<(Arc<Self>, Option<EgressSockets>), SandboxError> {
-        let (ids, keeper, sockets) = match started {
-            Some(started) => (started.ids, Some(Keeper::new(started.channel, started.pid)?), started.sockets),
-            None => (Ids { tier: Tier::None, caller: caller(), base: (0, 0) }, None, None),
-        };
-        let cgroups = Cgroups::make(&assignment.spec.attempt.to_string());
-        let paths = cgroups.as_ref().map(Cgroups::paths).unwrap_or_default();
-        record::write(&folder.traces(), &Traces { ids, cgroups: paths })?;
+    fn make(folder: GroupFolder, assignment: Assignment, ground: Ground) -> Result<Arc<Self>, SandboxError> {
         let journal = Mutex::new(Journal::open(&folder)?);
         let stopping = watch::Sender::new(false);
         let workspace = OnceCell::new();
         let pinned = Pinned::default();
-        let group = Self { folder, assignment, ids, keeper, open_files, pinned, workspace, cgroups, journal, stopping };
-        Ok((Arc::new(group), sockets))
+        Ok(Arc::new(Self { folder, assignment, ground, pinned, workspace, journal, stopping }))
     }
 
     /// Writes an event into the journal.
@@ -163,16 +159,16 @@ impl Group {
     }
 
     /// Makes a container's directory and socket.
-    fn open_door(&self, spec: &ContainerSpec) -> Result<Openings, SandboxError> {
-        container::prepare(&self.folder.container(&spec.name))
+    fn open_door(&self, spec: &ContainerSpec) -> Result<Door, SandboxError> {
+        container::prepare(&self.folder.container(&spec.name)).map(Door::Open)
     }
 
     /// Makes the container itself in a task of its own.
-    fn begin(self: Arc<Self>, spec: ContainerSpec, openings: Openings, report: Report, running: &mut JoinSet<Ended>) {
+    fn begin(self: Arc<Self>, spec: ContainerSpec, door: Door, report: Report, running: &mut JoinSet<Ended>) {
         self.tell_waiting(&spec.name, "starting");
         running.spawn(async move {
             let name = spec.name.clone();
-            let ended = self.live(spec, openings, &report).await;
+            let ended = self.live(spec, door, &report).await;
             if let Err(error) = &ended {
                 report.failed(error);
             }
@@ -185,12 +181,15 @@ impl Group {
     async fn live(
         self: &Arc<Self>,
         spec: ContainerSpec,
-        openings: Openings,
+        door: Door,
         report: &Report,
     ) -> Result<ContainerState, SandboxError> {
         let name = spec.name.clone();
         let cgroup = self.cgroup(&spec);
-        let process = self.launch(spec, openings, cgroup.as_ref()).await?;
+        let process = match door {
+            Door::Open(openings) => self.launch(spec, openings, cgroup.as_ref()).await?,
+            Door::Standing(standing) => standing.move_in(self, spec.role).await?,
+        };
         self.tell_state(&name, ContainerState::Running);
         report.runs();
         let ended = process.ended(cgroup.as_ref());
@@ -208,7 +207,7 @@ impl Group {
 
     fn cgroup(&self, spec: &ContainerSpec) -> Option<Cgroup> {
         let pids = spec.resources.pids.unwrap_or(outfit::PIDS);
-        match self.cgroups.as_ref()?.container(&spec.name, &spec.resources, pids) {
+        match self.ground.cgroups.as_ref()?.container(&spec.name, &spec.resources, pids) {
             Ok(cgroup) => Some(cgroup),
             Err(error) => {
                 eprintln!("monitor: no limits for {}: {error}", spec.name);
@@ -221,8 +220,9 @@ impl Group {
         self.assignment.spec.containers.iter().any(|spec| spec.name == *container)
     }
 
-    fn planner(&self) -> Planner<'_> {
-        Planner { assignment: &self.assignment, ids: &self.ids, folder: &self.folder }
+    /// Plans containers of this group.
+    pub fn planner(&self) -> Planner<'_> {
+        Planner { assignment: &self.assignment, ids: &self.ground.ids, folder: &self.folder, ahead: None }
     }
 
     /// What the container's image brings, and the image's lock.
@@ -240,7 +240,7 @@ impl Group {
         openings: Openings,
         cgroup: Option<&Cgroup>,
     ) -> Result<Process, SandboxError> {
-        let Some(keeper) = &self.keeper else {
+        let Some(keeper) = &self.ground.keeper else {
             return plain::start(self, &spec, &openings, cgroup);
         };
         let (base, lock) = tokio::select! {
@@ -252,21 +252,12 @@ impl Group {
         let plan = self.planner().outfit(&spec, base, &folder);
         keeper.own(outfit::owners(&plan, &folder)).await?;
         self.share(keeper, spec.role, plan.user).await?;
-        let oom = cgroup.and_then(Cgroup::oom_counter);
-        let fds = [&openings.listen, &openings.spool, &openings.log].into_iter().chain(&oom);
-        let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
-        let (pid, sync) = keeper.launch(plan, &fds).await?;
-        let process = Process::of(pid)?.holding(lock);
-        if let Some(cgroup) = cgroup {
-            cgroup.add(pid).doing(|| format!("limit {}", spec.name))?;
-        }
-        container::release(sync).await?;
-        Ok(process)
+        Ok(container::launch(keeper, plan, &openings, cgroup, None).await?.holding(lock))
     }
 
     /// `/workspace` belongs to the first worker's user and to a group that all have; `/danube/src` to the
     /// coordinator's user. A service owns neither: its image's user is not the one that builds.
-    async fn share(&self, keeper: &Keeper, role: Role, user: (u32, u32)) -> Result<(), SandboxError> {
+    pub async fn share(&self, keeper: &Keeper, role: Role, user: (u32, u32)) -> Result<(), SandboxError> {
         let own = |path, user, mode| vec![Own { path, user, mode, recursive: true }];
         match (role, &self.assignment.spec.source) {
             (Role::Worker, _) => {
@@ -326,8 +317,4 @@ impl Group {
         };
         self.fail(failure.0, failure.1);
     }
-}
-
-fn caller() -> (u32, u32) {
-    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }

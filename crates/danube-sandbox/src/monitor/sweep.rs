@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use crate::error::SandboxError;
 use crate::group::folder::GroupFolder;
 use crate::ids::DEFAULT_BASE;
-use crate::keeper::Setup;
 use crate::keeper::wire::Order;
+use crate::keeper::{Network, Setup};
 
 use super::keeper;
 
@@ -41,11 +41,11 @@ pub fn end(done: Result<(), SandboxError>) -> ExitCode {
 
 /// A keeper that is given no container, only this order.
 fn sweep(folder: &GroupFolder) -> Result<(), SandboxError> {
-    let started = keeper::start(&Setup { shim: None, ports: None }, DEFAULT_BASE, None)?;
+    let started = keeper::start(&Setup { shim: None, network: Network::Host }, DEFAULT_BASE, None)?;
     keeper::ask_now(&started.channel, &Order::Remove(folder.path().to_owned()), &[])
 }
 
 fn clear(dir: BorrowedFd<'_>) -> Result<(), SandboxError> {
-    let started = keeper::start(&Setup { shim: None, ports: None }, DEFAULT_BASE, None)?;
+    let started = keeper::start(&Setup { shim: None, network: Network::Host }, DEFAULT_BASE, None)?;
     keeper::ask_now(&started.channel, &Order::Clear, &[dir])
 }

@@ -29,6 +29,8 @@ pub struct ContainerPlan {
     pub user: (u32, u32),
     /// Processes and threads.
     pub pids: u32,
+    /// It is made before it is known for which job: the last descriptor is where its shim is told.
+    pub late: bool,
 }
 
 /// A container's root directory.

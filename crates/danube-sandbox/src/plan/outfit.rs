@@ -54,6 +54,8 @@ pub struct Planner<'a> {
     pub ids: &'a Ids,
     /// The group's folder.
     pub folder: &'a GroupFolder,
+    /// What is planned is made before it is known for which job; then, what its shim starts ahead.
+    pub ahead: Option<&'a [String]>,
 }
 
 impl Planner<'_> {
@@ -89,36 +91,34 @@ impl Planner<'_> {
             nodes.extend(etc::network_files(&self.resolv_conf(), spec.name.as_str()));
         }
         // The fresh directories come first: a toolchain may lie beneath one of them.
-        let mut binds = self.fresh(folder);
+        let mut binds = fresh(folder);
         if spec.image == ImageSource::Host {
             binds.push(Bind { source: folder.home(), target: base.home.clone(), access: Access::ReadWrite });
         }
         binds.extend(base.binds);
-        binds.extend(self.shared(spec.role));
-        let pids = spec.resources.pids.unwrap_or(PIDS);
-        ContainerPlan { name: spec.name.clone(), root: base.root, nodes, binds, env, user: base.user, pids }
-    }
-
-    fn fresh(&self, folder: &ContainerFolder) -> Vec<Bind> {
-        vec![
-            Bind::read_write(&folder.tmp(), "/tmp"),
-            Bind::read_write(&folder.var_tmp(), "/var/tmp"),
-            Bind::read_write(&self.folder.workspace(), WORKSPACE),
-        ]
-    }
-
-    /// What the engine prepared, by role.
-    fn shared(&self, role: Role) -> Vec<Bind> {
-        let read_only = |source: &Option<PathBuf>, target: &str| {
-            source.clone().map(|source| Bind { source, target: target.into(), access: Access::ReadOnly })
-        };
-        let objects = read_only(&self.assignment.objects(), "/danube/objects");
-        if role != Role::Coordinator {
-            return objects.into_iter().collect();
+        binds.extend(self.assignment.config.sdk.iter().filter(|_| spec.role == Role::Coordinator).map(|sdk| Bind {
+            source: sdk.clone(),
+            target: "/danube/sdk".into(),
+            access: Access::ReadOnly,
+        }));
+        if self.ahead.is_none() {
+            binds.extend(self.assigned(spec.role));
         }
-        let source = read_only(&self.assignment.spec.source.as_ref().map(|_| self.folder.source()), "/danube/src");
-        let sdk = read_only(&self.assignment.config.sdk, "/danube/sdk");
-        objects.into_iter().chain(source).chain(sdk).collect()
+        let pids = spec.resources.pids.unwrap_or(PIDS);
+        let (name, late) = (spec.name.clone(), self.ahead.is_some());
+        ContainerPlan { name, root: base.root, nodes, binds, env, user: base.user, pids, late }
+    }
+
+    /// What the job brings, by role.
+    #[must_use]
+    pub fn assigned(&self, role: Role) -> Vec<Bind> {
+        let read_only =
+            |source: PathBuf, target: &str| Bind { source, target: target.into(), access: Access::ReadOnly };
+        let objects = self.assignment.objects().map(|objects| read_only(objects, "/danube/objects"));
+        let source = self.assignment.spec.source.as_ref().filter(|_| role == Role::Coordinator);
+        let source = source.map(|_| read_only(self.folder.source(), "/danube/src"));
+        let workspace = Bind::read_write(&self.folder.workspace(), WORKSPACE);
+        [workspace].into_iter().chain(objects).chain(source).collect()
     }
 
     fn resolv_conf(&self) -> String {
@@ -135,13 +135,18 @@ impl Planner<'_> {
         let user = format!("{}:{}{groups}{shared}", base.user.0, base.user.1);
         let mut env = base.env.clone();
         env.push(format!("HOME={}", base.home.display()));
-        for (name, value) in [
-            (shim_env::ROLE, spec.role.as_str().to_owned()),
-            (shim_env::NONCE, assigned.nonce.clone()),
-            (shim_env::USER, user),
-            (shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs().to_string()),
-        ] {
-            env.push(format!("{name}={value}"));
+        env.push(format!("{}={}", shim_env::ROLE, spec.role.as_str()));
+        env.push(format!("{}={user}", shim_env::USER));
+        match self.ahead {
+            None => {
+                env.push(format!("{}={}", shim_env::NONCE, assigned.nonce));
+                env.push(format!("{}={}", shim_env::ORPHAN_GRACE, assigned.orphan_grace.as_secs()));
+            }
+            Some(ready) if spec.role == Role::Coordinator && !ready.is_empty() => {
+                let ready = serde_json::to_string(ready).unwrap_or_default();
+                env.push(format!("{}={ready}", shim_env::READY));
+            }
+            Some(_) => {}
         }
         if spec.role == Role::Service {
             let program = serde_json::to_string(&base.program).unwrap_or_default();
@@ -153,6 +158,11 @@ impl Planner<'_> {
         }
         env
     }
+}
+
+/// What every container has for itself.
+fn fresh(folder: &ContainerFolder) -> Vec<Bind> {
+    vec![Bind::read_write(&folder.tmp(), "/tmp"), Bind::read_write(&folder.var_tmp(), "/var/tmp")]
 }
 
 /// The container's own directories, with the owners they need.

@@ -14,16 +14,31 @@ pub fn main() -> ExitCode {
     #[expect(unsafe_code, reason = "the descriptor is inherited")]
     // SAFETY: the runtime says that this number is a listening socket that it left to this process.
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(number) });
+    let told = told();
     for stream in listener.incoming() {
         let stream = stream.unwrap();
-        if let Some(code) = serve(stream) {
+        if let Some(code) = serve(stream, &told) {
             return code;
         }
     }
     ExitCode::SUCCESS
 }
 
-fn serve(mut stream: UnixStream) -> Option<ExitCode> {
+/// What a container that was made ahead is told before it serves.
+fn told() -> String {
+    let Ok(number) = std::env::var(shim_env::LATE_FD) else { return String::new() };
+    #[expect(unsafe_code, reason = "the descriptor is inherited")]
+    // SAFETY: the runtime says that this number is a stream that it left to this process.
+    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(number.parse().unwrap()) });
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    if line.is_empty() {
+        std::process::exit(0);
+    }
+    line.trim().to_owned()
+}
+
+fn serve(mut stream: UnixStream, told: &str) -> Option<ExitCode> {
     let mut request = BufReader::new(stream.try_clone().unwrap());
     let (mut user, mut script) = (String::new(), String::new());
     request.read_line(&mut user).ok()?;
@@ -33,7 +48,7 @@ fn serve(mut stream: UnixStream) -> Option<ExitCode> {
     }
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &format!("exec 2>&1; {script}")]).stdin(Stdio::null());
-    command.env_remove(shim_env::LISTEN_FD);
+    command.env_remove(shim_env::LISTEN_FD).env("TOLD", told);
     let steps = std::env::var(shim_env::USER).unwrap();
     if user.trim() == "step" && rustix::process::geteuid().is_root() {
         let (uid, groups) = steps.split_once(':').unwrap();

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
+mod ahead;
 mod inside;
 mod stories;
 mod world;

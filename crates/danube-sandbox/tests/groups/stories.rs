@@ -11,6 +11,7 @@ use danube_core::runtime::{
 };
 use rustix::process::{Pid, Signal};
 
+use crate::ahead;
 use crate::world::{World, container, group, next, traces};
 
 type Story = (&'static str, fn(&tokio::runtime::Runtime));
@@ -28,6 +29,11 @@ const STORIES: &[Story] = &[
     ("a_reference_says_what_to_do", a_reference_says_what_to_do),
     ("a_container_is_added_later", a_container_is_added_later),
     ("an_added_container_that_cannot_be_made_harms_no_other", an_added_container_that_cannot_be_made_harms_no_other),
+    ("a_group_made_ahead_is_like_any_other", ahead::a_group_made_ahead_is_like_any_other),
+    ("a_group_made_ahead_reaches_what_its_job_may", ahead::a_group_made_ahead_reaches_what_its_job_may),
+    ("a_group_made_ahead_is_for_jobs_that_it_fits", ahead::a_group_made_ahead_is_for_jobs_that_it_fits),
+    ("a_group_made_ahead_ends_with_its_engine", ahead::a_group_made_ahead_ends_with_its_engine),
+    ("a_group_whose_monitor_was_never_told_is_made_anew", ahead::a_group_whose_monitor_was_never_told_is_made_anew),
     ("the_machine_is_told_as_it_is", the_machine_is_told_as_it_is),
     ("a_job_costs_little_memory", a_job_costs_little_memory),
     ("without_isolation_an_image_is_refused_with_a_word", without_isolation_an_image_is_refused_with_a_word),

@@ -9,6 +9,7 @@ use danube_core::runtime::ImageProgram;
 
 use crate::config::Environment;
 use crate::harden::{Badness, Inherited};
+use crate::late::Ready;
 use crate::process::reaper::Reaper;
 use crate::process::tree::Claim;
 use crate::roots::Roots;
@@ -43,6 +44,8 @@ pub struct Context {
     pub oom: Option<OwnedFd>,
     /// The steps that run, for telling whose a process is.
     pub claims: Mutex<Vec<Claim>>,
+    /// A program that waits for its step; in a shim that was started ahead.
+    pub ready: Mutex<Option<Ready>>,
 }
 
 impl Context {

@@ -16,6 +16,7 @@ use super::prepare::{Prepared, prepare};
 use super::pump::{Pump, now_ms};
 use super::record::{Command, Record};
 use super::supervise::Supervisor;
+use crate::late;
 use crate::process::plan::Stdio;
 use crate::process::spawn::{self, Main, NotStarted};
 use crate::process::terminal;
@@ -52,10 +53,18 @@ async fn start<'a>(context: &Context, record: &'a Record, request: &StartRequest
     let failed = |error: io::Error| NotStarted::because("connect its output", &error);
     let oom_kills = context.oom_kills();
     let prepared = prepare(context, request)?;
-    let (stdio, sources) = connect(request, &prepared).map_err(failed)?;
-    let pumps = (1..).zip(sources).map(|(stream, source)| Pump::new(record, stream, source));
-    let pumps = pumps.collect::<io::Result<Vec<_>>>().map_err(failed)?;
-    let main = spawn::spawn(&prepared.plan, stdio, &context.reaper, &context.badness).await?;
+    let pumps = |sources: Vec<OwnedFd>| {
+        let pumps = (1..).zip(sources).map(|(stream, source)| Pump::new(record, stream, source));
+        pumps.collect::<io::Result<Vec<_>>>().map_err(failed)
+    };
+    let (main, pumps) = match late::take(context, request, &prepared.plan) {
+        Some((main, output)) => (main, pumps(vec![output])?),
+        None => {
+            let (stdio, sources) = connect(request, &prepared).map_err(failed)?;
+            let pumps = pumps(sources)?;
+            (spawn::spawn(&prepared.plan, stdio, &context.reaper, &context.badness).await?, pumps)
+        }
+    };
     context.claims().push(Claim { main: main.pid, marker: prepared.marker.clone() });
     Ok(Running { main, prepared, pumps, started: Instant::now(), started_ms: now_ms(), oom_kills })
 }
@@ -118,7 +127,8 @@ fn connect(request: &StartRequest, prepared: &Prepared) -> io::Result<(Stdio, Ve
     Ok((Stdio { stdin, stdout, stderr, terminal: false }, vec![read]))
 }
 
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+/// Its reading and its writing end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let _ = rustix::pipe::fcntl_setpipe_size(&read, PIPE_BYTES);
     Ok((read, write))

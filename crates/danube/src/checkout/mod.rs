@@ -155,9 +155,7 @@ impl Request {
         containers.extend(workers);
         let (service_containers, services) = self.services();
         containers.extend(service_containers);
-        let python = python.path.to_string_lossy().into_owned();
-        let runner = text(&paths.sdk.join(crate::assets::RUNNER_NAME));
-        let argv = [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec();
+        let argv = runner(python, paths);
         Ok(Plan {
             group: self.group(places, snapshot, containers)?,
             context: self.context(places, cause, snapshot, text(&paths.workspace)),
@@ -241,6 +239,12 @@ impl Request {
             ..Context::default()
         }
     }
+}
+
+/// What a coordinator runs.
+pub fn runner(python: &Python, paths: &JobPaths) -> Vec<String> {
+    let (python, runner) = (text(&python.path), text(&paths.sdk.join(crate::assets::RUNNER_NAME)));
+    [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec()
 }
 
 fn text(path: &Path) -> String {

@@ -51,6 +51,7 @@ async fn dev(arguments: &DevArgs) -> Result<(), CliError> {
         terms: Terms::own(&arguments.how),
         python,
         limits: needs::limits(arguments.jobs, None),
+        warm: arguments.warm.into(),
         listener: port::listen(arguments.port).await?,
         hosts: Vec::new(),
         api_token: None,

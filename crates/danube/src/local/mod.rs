@@ -4,6 +4,7 @@
 pub mod instance;
 pub mod needs;
 pub mod stops;
+mod warm;
 mod workshop;
 
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::Services;
 use danube_engine::logs::LogDir;
 use danube_engine::master::{self, Master, Stop};
-use danube_sandbox::{Python, Sandbox};
+use danube_sandbox::{JobPaths, Python, Sandbox, Warmth};
 use danube_server::{ApiToken, Auth, Permission, Server, new_secret, secret_hash};
 use danube_store::pipelines::{self, PipelineRow};
 use danube_store::{ARTIFACTS, LOGS, Store};
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checkout::{self, Terms};
 use crate::error::CliError;
 use crate::place::Place;
+use warm::Warm;
 use workshop::Checkouts;
 
 /// What a master is made from.
@@ -40,6 +42,8 @@ pub struct Settings {
     pub python: Python,
     /// How many jobs run at once.
     pub limits: Limits,
+    /// How many job surroundings are kept ready.
+    pub warm: usize,
     /// Where it is spoken to.
     pub listener: TcpListener,
     /// A token for programs that holds over restarts, beside the one of this process.
@@ -61,6 +65,7 @@ pub struct Local {
     stop: mpsc::UnboundedSender<Stop>,
     shutdown: CancellationToken,
     workshop: Arc<Checkouts>,
+    warm: Warm,
     jobs: JoinHandle<Result<(), danube_engine::EngineError>>,
     server: JoinHandle<Result<(), danube_server::ServerError>>,
 }
@@ -70,6 +75,8 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
     let store = Store::open(&settings.dir).await.map_err(CliError::infra)?;
     let config = checkout::sandbox(&settings.terms, &settings.place, settings.dir.clone(), settings.python.clone())?;
     let sandbox = Arc::new(Sandbox::new(config));
+    let runner = checkout::runner(&settings.python, &JobPaths::inside());
+    let warm = Warm::start(sandbox.clone(), Warmth { count: settings.warm, runner }).await;
     let workshop = Arc::new(Checkouts {
         terms: settings.terms,
         python: settings.python,
@@ -100,7 +107,7 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
         shutdown: shutdown.clone(),
     });
     let server = tokio::spawn(danube_server::serve(settings.listener, router, shutdown.clone()));
-    Ok(Local { master, auth, url: format!("http://{address}"), token, stop, shutdown, workshop, jobs, server })
+    Ok(Local { master, auth, url: format!("http://{address}"), token, stop, shutdown, workshop, warm, jobs, server })
 }
 
 impl Local {
@@ -140,6 +147,7 @@ impl Local {
         // Its end was asked for, so how it ended is nobody's concern.
         let _ = self.server.await;
         // Another master may have the data directory next: nothing of this one may still be writing there.
+        self.warm.end().await;
         let workshop = self.workshop;
         let _ = tokio::task::spawn_blocking(move || workshop.rest()).await;
         self.master.store().close().await;

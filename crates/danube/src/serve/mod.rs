@@ -89,6 +89,7 @@ async fn start(config: &ServerConfig, place: &Place) -> Result<Local, CliError> 
         terms: Terms::Strangers,
         python,
         limits: needs::limits(config.limits.jobs, config.limits.jobs_per_pipeline),
+        warm: config.limits.warm,
         listener,
         hosts: Vec::new(),
         api_token,

@@ -1,0 +1,51 @@
+//! Keeps job surroundings ready ahead of the jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use danube_sandbox::{Sandbox, Warmth};
+use tokio::task::JoinHandle;
+
+/// When one could not be made, so long is waited before the next try.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The task that keeps them ready.
+pub struct Warm {
+    sandbox: Arc<Sandbox>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Warm {
+    /// Removes what an earlier master left and, if any are wanted, keeps them ready from now on. Call it before the first
+    /// job is taken up: what is removed must be nobody's.
+    pub async fn start(sandbox: Arc<Sandbox>, warmth: Warmth) -> Self {
+        clear(&sandbox).await;
+        let task = (warmth.count > 0).then(|| tokio::spawn(keep(sandbox.clone(), warmth)));
+        Self { sandbox, task }
+    }
+
+    /// Ends it, and what it kept ready.
+    pub async fn end(self) {
+        if let Some(task) = self.task {
+            task.abort();
+            // Its end was asked for, so how it ended is nobody's concern.
+            let _ = task.await;
+        }
+        clear(&self.sandbox).await;
+    }
+}
+
+async fn keep(sandbox: Arc<Sandbox>, warmth: Warmth) {
+    loop {
+        let Err(error) = sandbox.keep_spares(&warmth).await;
+        // Jobs run without as well.
+        tracing::warn!(%error, "nothing is kept ready for the next job");
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn clear(sandbox: &Sandbox) {
+    if let Err(error) = sandbox.clear_spares().await {
+        tracing::warn!(%error, "what was kept ready for a job is left; the next start removes it");
+    }
+}
