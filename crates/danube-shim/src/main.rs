@@ -3,6 +3,7 @@
 //! it protects itself from the steps it runs.
 
 mod attach;
+mod bridge;
 mod config;
 mod connection;
 mod ending;
@@ -44,6 +45,7 @@ fn command(args: &[OsString]) -> Result<i32, Error> {
             Ok(0)
         }
         [verb, folder] if verb == "install" => install::install(Path::new(folder)).map(|()| 0),
+        [verb, socket] if verb == "bridge" => bridge::run(Path::new(socket)),
         _ => Err(Error::Usage),
     }
 }
