@@ -37,10 +37,11 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A bridge under somebody's control would be that somebody's way to the shim.
+    #[error("this process is traced: nothing will pass here")]
+    Traced,
     /// The command line.
-    #[error(
-        "usage: danube-shim | danube-shim install DIR | danube-shim bridge SOCKET [SECONDS] | danube-shim --version"
-    )]
+    #[error("usage: danube-shim | danube-shim install DIR | danube-shim bridge SOCKET | danube-shim --version")]
     Usage,
 }
 

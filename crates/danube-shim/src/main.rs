@@ -27,7 +27,6 @@ mod user;
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
 use error::Error;
 
@@ -47,13 +46,7 @@ fn command(args: &[OsString]) -> Result<i32, Error> {
             Ok(0)
         }
         [verb, folder] if verb == "install" => install::install(Path::new(folder)).map(|()| 0),
-        [verb, socket] if verb == "bridge" => bridge::run(Path::new(socket), bridge::SILENCE),
-        [verb, socket, silence] if verb == "bridge" => bridge::run(Path::new(socket), seconds(silence)?),
+        [verb, socket] if verb == "bridge" => bridge::run(Path::new(socket)),
         _ => Err(Error::Usage),
     }
-}
-
-fn seconds(text: &OsString) -> Result<Duration, Error> {
-    let seconds = text.to_str().and_then(|text| text.parse().ok());
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or(Error::Usage)
 }

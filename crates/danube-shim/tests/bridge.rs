@@ -1,116 +1,158 @@
-//! The bridge between an exec's streams and the shim's socket, as the API server starts it in a container.
+//! The bridge between a runtime's exec and the shim: it carries a master's whole connection, and it ends by itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
-use std::process::Stdio;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use common::master::Master;
-use common::{Options, Shim, sh};
-use tokio::io::{AsyncWriteExt, join};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::process::{Child, Command};
+use common::{Options, sh};
+use rustix::process::Signal;
 
-fn shim() -> Shim {
-    Options::worker().by_path().start()
-}
-
-/// A bridge; its master may be silent for so many seconds.
-fn bridge(shim: &Shim, seconds: &str) -> Child {
+/// A bridge whose two ends the test holds, as a runtime would.
+fn bridge(socket: &Path, silence: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_danube-shim"));
-    command.arg("bridge").arg(&shim.socket).arg(seconds).env_clear().kill_on_drop(true);
+    command.arg("bridge").arg(socket).env_clear().env("DANUBE_SHIM_BRIDGE_SILENCE_S", silence);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
-fn streams(child: &mut Child) -> impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static {
-    join(child.stdout.take().unwrap(), child.stdin.take().unwrap())
+/// A bridge to a shim that the test plays.
+fn bridge_to_test(silence: &str) -> (Child, UnixStream) {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("shim.sock")).unwrap();
+    let child = bridge(&folder.path().join("shim.sock"), silence);
+    (child, listener.accept().unwrap().0)
 }
 
+/// Writes until the bridge takes no more: it is then held up in a write that nobody reads.
+fn stuff(shim: &UnixStream) {
+    shim.set_nonblocking(true).unwrap();
+    let mut stuffed = 0;
+    while stuffed < 1 << 20 {
+        match (&*shim).write(&[0; 4096]) {
+            Ok(written) => stuffed += written,
+            // More than the pipe and the bridge can hold is under way.
+            Err(_) if stuffed > 256 << 10 => break,
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+    shim.set_nonblocking(false).unwrap();
+}
+
+/// For a test in which silence is no matter.
+const LONG: &str = "1000000";
+
 #[tokio::test]
-async fn a_step_runs_over_it_byte_for_byte() {
-    let shim = shim();
-    let mut child = bridge(&shim, "30");
-    let mut master = Master::over(streams(&mut child)).await.unwrap();
-    assert_eq!(master.hello(1).await.unwrap().nonce, "the-nonce");
-    let ran = master.run(&sh("seq 1 300000")).await;
-    let expected: String = (1..=300_000).map(|n| format!("{n}\n")).collect();
-    assert_eq!((ran.text() == expected, ran.end.exit_code), (true, 0));
+async fn a_master_runs_steps_over_it() {
+    let shim = Options::worker().by_path().start();
+    let mut child = bridge(&shim.socket, LONG);
+    let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let input = tokio::net::unix::pipe::Sender::from_owned_fd(input.into()).unwrap();
+    let output = tokio::net::unix::pipe::Receiver::from_owned_fd(output.into()).unwrap();
+    let mut master = Master::over(tokio::io::join(output, input)).await.unwrap();
+    master.hello(1).await.unwrap();
+    let ran = master.run(&sh("head -c 3000000 /dev/zero; echo done")).await;
+    assert_eq!((ran.output().len(), ran.end.exit_code), (3_000_005, 0));
     drop(master);
-    // Its input is at its end then.
-    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap().code());
+    assert_eq!(ended.await.unwrap(), Some(0), "it ends when its client does");
 }
 
-#[tokio::test]
-async fn a_step_goes_on_when_its_bridge_is_killed() {
-    let shim = shim();
-    let mut child = bridge(&shim, "30");
-    let mut master = Master::over(streams(&mut child)).await.unwrap();
-    master.hello(1).await.unwrap();
-    let request = sh("echo before; while [ ! -e go ]; do sleep 0.01; done; echo after");
-    master.start(&request).await.unwrap();
-    child.kill().await.unwrap();
-    assert!(master.attach(&request.step_id, 0).await.is_err());
-    std::fs::write(shim.workspace().join("go"), "").unwrap();
-    let mut child = bridge(&shim, "30");
-    let mut master = Master::over(streams(&mut child)).await.unwrap();
-    master.hello(1).await.unwrap();
-    assert_eq!(master.run(&request).await.text(), "before\nafter\n");
+#[test]
+fn every_byte_passes_both_ways() {
+    let (mut child, mut shim) = bridge_to_test(LONG);
+    let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n * 7 % 251) as u8).collect();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    std::thread::scope(|scope| {
+        let sent = &sent;
+        scope.spawn(move || input.write_all(sent).unwrap());
+        let mut echo = shim.try_clone().unwrap();
+        scope.spawn(move || {
+            std::io::copy(&mut shim, &mut echo).unwrap();
+        });
+        let mut back = Vec::new();
+        output.read_to_end(&mut back).unwrap();
+        assert!(back == *sent, "{} bytes came back", back.len());
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// A bridge that stands in its write, for nobody reads what a shim sends without end; with the shim's side and its input.
-async fn stuck(folder: &std::path::Path, seconds: &str) -> (Child, UnixStream) {
-    let socket = folder.join("s");
-    let listener = UnixListener::bind(&socket).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_danube-shim"));
-    command.arg("bridge").arg(&socket).arg(seconds).env_clear().kill_on_drop(true);
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut shim, _) = listener.accept().await.unwrap();
-    let block = [0; 64 * 1024];
-    // Until pipe, bridge and socket are full.
-    while tokio::time::timeout(Duration::from_millis(300), shim.write_all(&block)).await.is_ok() {}
-    (child, shim)
-}
-
-#[tokio::test]
-async fn it_ends_with_its_shim_also_while_nobody_reads_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut child, shim) = stuck(folder.path(), "3600").await;
-    assert_eq!(child.try_wait().unwrap(), None);
-    let _open = child.stdin.take().unwrap();
+#[test]
+fn it_ends_when_the_shim_closes_and_says_all_that_was_said() {
+    let (mut child, mut shim) = bridge_to_test(LONG);
+    let mut output = child.stdout.take().unwrap();
+    let said = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        output.read_to_end(&mut said).unwrap();
+        said.len()
+    });
+    shim.write_all(&vec![7; 200_000]).unwrap();
     drop(shim);
-    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(said.join().unwrap(), 200_000);
 }
 
-#[tokio::test]
-async fn it_ends_when_nobody_reads_it_and_nobody_speaks() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut child, _shim) = stuck(folder.path(), "0.5").await;
-    let _open = child.stdin.take().unwrap();
-    assert_eq!(child.wait().await.unwrap().code(), Some(3));
+#[test]
+fn it_ends_when_the_shim_closes_while_nobody_reads() {
+    let (mut child, shim) = bridge_to_test(LONG);
+    stuff(&shim);
+    drop(shim);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "held up in a write, it must still see the end");
 }
 
-#[tokio::test]
-async fn it_ends_when_its_reader_has_gone() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut child, _shim) = stuck(folder.path(), "3600").await;
-    let _open = child.stdin.take().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+#[test]
+fn it_ends_when_the_shim_is_silent() {
+    let (mut child, _shim) = bridge_to_test("0.05");
+    assert_eq!(child.wait().unwrap().code(), Some(75));
 }
 
-#[tokio::test]
-async fn a_master_that_falls_silent_is_not_waited_for() {
-    let shim = shim();
-    let mut child = bridge(&shim, "0.2");
-    let _open = child.stdin.take().unwrap();
-    assert_eq!(child.wait().await.unwrap().code(), Some(3));
+#[test]
+fn it_ends_when_nobody_reads_and_the_shim_does_not_notice() {
+    let (mut child, shim) = bridge_to_test("0.5");
+    stuff(&shim);
+    assert_eq!(child.wait().unwrap().code(), Some(75));
 }
 
-#[tokio::test]
-async fn without_a_shim_it_says_so() {
-    let child =
-        Command::new(env!("CARGO_BIN_EXE_danube-shim")).args(["bridge", "/nonexistent/s"]).output().await.unwrap();
-    assert_eq!(child.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&child.stderr).contains("/nonexistent/s"));
+#[test]
+fn a_shim_that_answers_now_and_then_is_not_silent() {
+    let (mut child, mut shim) = bridge_to_test("5");
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for turn in 0..200u8 {
+        input.write_all(&[turn]).unwrap();
+        let mut one = [0];
+        shim.read_exact(&mut one).unwrap();
+        shim.write_all(&one).unwrap();
+        output.read_exact(&mut one).unwrap();
+        assert_eq!(one, [turn]);
+    }
+    drop(input);
+    assert_eq!(shim.read(&mut [0]).unwrap(), 0, "the end of its client is passed on");
+    drop(shim);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn it_cannot_be_read_or_traced() {
+    let (mut child, mut shim) = bridge_to_test(LONG);
+    // It answers, so it has done what it does first.
+    shim.write_all(b"x").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{}/mem", child.id())).unwrap());
+    assert_eq!(owner, 0, "what is not dumpable belongs to root");
+    if !rustix::process::getuid().is_root() {
+        assert!(std::fs::read(format!("/proc/{}/environ", child.id())).is_err());
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn without_a_shim_it_says_so() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_danube-shim"));
+    let done = command.args(["bridge", "/nonexistent/shim.sock"]).env_clear().output().unwrap();
+    assert_eq!(done.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("/nonexistent/shim.sock"));
 }

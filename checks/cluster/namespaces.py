@@ -1,0 +1,106 @@
+"""The cluster's own namespaces. One process holds them: when it dies the kernel ends everything inside."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from settings import COVERED, HERE, Broken, Cluster, cache
+
+ENTRY = HERE / "run"
+# The holder writes its own number before it makes anything, so there is no instant at which it could be lost.
+HOLD = 'echo $$ >"$1" && shift && exec "$@"'
+UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--uts", "--ipc", "--propagation", "private")
+
+
+def make(cluster: Cluster) -> None:
+    """Starts the holder and waits until its namespaces stand."""
+    with (cluster.state / "holder.log").open("wb") as log:
+        subprocess.Popen(
+            ["sh", "-c", HOLD, "sh", cluster.handle, *UNSHARE, sys.executable, "-I", ENTRY, "hold", cluster.name],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+        )
+    until = time.monotonic() + 10
+    while not (cluster.state / "held").exists():
+        if time.monotonic() > until:
+            raise Broken(f"the namespaces of {cluster.name} did not come up: {(cluster.state / 'holder.log').read_text()}")
+        time.sleep(0.01)
+
+
+def hold(cluster: Cluster) -> None:
+    """PID 1 inside: makes the view of the file system, then only buries the dead."""
+    see(cluster)
+    subprocess.run(["hostname", cluster.node], check=True)
+    (cluster.state / "held").touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            # Nobody is there yet. A child that comes wakes this, as it ends.
+            signal.sigtimedwait({signal.SIGCHLD}, 0.2)
+
+
+def see(cluster: Cluster) -> None:
+    """The whole machine read-only, but for the cluster's own folder and fresh places where programs insist on writing."""
+
+    def mount(*arguments: str | Path) -> None:
+        subprocess.run(["mount", *arguments], check=True)
+
+    mount("--bind", cluster.state, cluster.state)
+    mount("-o", "remount,bind,ro", "/")
+    for place in COVERED:
+        mount("-t", "tmpfs", "-o", "mode=755", "none", place)
+    mount("--make-rshared", "/")
+
+
+def holder(cluster: Cluster) -> int | None:
+    """The process that holds the namespaces, from outside. A number that was given to somebody else meanwhile does not count."""
+    with contextlib.suppress(OSError, ValueError):
+        process = int(cluster.handle.read_text())
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+        if words[0] in (b"sh", b"unshare") and cluster.name.encode() in words and os.fsencode(ENTRY) in words:
+            return process
+    return None
+
+
+def first(cluster: Cluster) -> int | None:
+    """PID 1 of the namespaces, by its number outside."""
+    process = holder(cluster)
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        return int(children[0]) if children else None
+    return None
+
+
+def entering(cluster: Cluster) -> list[str]:
+    """The words that run a command inside."""
+    target = first(cluster)
+    if target is None:
+        raise Broken(f"there is no cluster {cluster.name}")
+    return ["nsenter", "--target", str(target), "--net", "--mount", "--pid", "--uts", "--ipc", "--"]
+
+
+def end(cluster: Cluster, patience: float = 20) -> None:
+    """Kills the holder, and waits until everything inside is gone."""
+    inner, outer = first(cluster), holder(cluster)
+    for process in (outer, inner):
+        if process:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    until = time.monotonic() + patience
+    while any(process and Path(f"/proc/{process}").exists() and not dead(process) for process in (outer, inner)):
+        if time.monotonic() > until:
+            raise Broken(f"{cluster.name} does not end: process {inner} is still there")
+        time.sleep(0.01)
+
+
+def dead(process: int) -> bool:
+    """Also when nobody has asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True

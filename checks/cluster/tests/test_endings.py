@@ -1,0 +1,104 @@
+"""Two clusters side by side, and what is left of a cluster when it has ended, however it ended: nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import machine
+import take_down
+from namespaces import ENTRY
+from settings import Cluster, states
+from support import PODS, Standing, front_door
+
+
+class Endings(unittest.TestCase):
+    def test_two_stand_side_by_side_and_end_apart(self) -> None:
+        before = machine.look()
+        one = Standing("a")
+        self.addCleanup(front_door, "down", one.name)
+        one.start("here", {"command": ["sleep", "1000"]}, hostUsers=False)
+        other = Standing("b")
+        self.addCleanup(front_door, "down", other.name)
+        other.start("there", {"command": ["sleep", "1000"]})
+        for name in ("REGISTRY", "KUBECONFIG", "NODE", "API_SERVER"):
+            self.assertNotEqual(one.facts[name], other.facts[name])
+        self.assertEqual(one.image("worker").split("@")[1], other.image("worker").split("@")[1])
+        one.running("here")
+        other.running("there")
+        self.assertEqual(other.api.raw("GET", f"{PODS}/here")[0], 404)
+        inside = self.processes_of(other.name)
+        other.down()
+        self.assertFalse([process for process in inside if Path(f"/proc/{process}").exists()])
+        self.assertEqual(take_down.traces(other.cluster), [])
+        self.assertEqual(one.kubectl("exec", "here", "--", "echo", "still here").stdout, "still here\n")
+        inside = self.processes_of(one.name)
+        one.down()
+        self.assertFalse([process for process in inside if Path(f"/proc/{process}").exists()])
+        self.assertEqual(before.differences(machine.look()), [])
+
+    def processes_of(self, name: str) -> list[int]:
+        """By their pid namespace, pods' and all, so that none can hide behind another name."""
+        status = front_door("status", name).stdout
+        holder = int(status.split("process ")[1].split()[0])
+        first = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()[0]
+        namespace = os.readlink(f"/proc/{first}/ns/pid")
+        found = []
+        for process in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                own = os.readlink(f"/proc/{process}/ns/pid")
+            except OSError:
+                continue
+            if own == namespace:
+                found.append(int(process))
+        self.assertGreater(len(found), 8)
+        return found
+
+    def test_a_bring_up_that_is_killed_leaves_nothing_that_down_does_not_remove(self) -> None:
+        for instant in ("parts", "holder.log", "handle", "held", "certificates", "containerd.sock", "facts"):
+            with self.subTest(instant=instant):
+                self.killed_at(instant)
+
+    def killed_at(self, instant: str) -> None:
+        before = machine.look()
+        cluster = Cluster(f"t{os.getpid()}k")
+        started = subprocess.Popen([sys.executable, "-I", ENTRY, "up", "--name", cluster.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (cluster.state / instant).exists() and started.poll() is None:
+            pass
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+        self.assertNotEqual(take_down.traces(cluster), [])
+        done = front_door("down", cluster.name)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(take_down.traces(cluster), [])
+        self.assertEqual(before.differences(machine.look()), [])
+
+    def test_a_name_that_is_taken_or_impossible_is_refused_and_disturbs_nobody(self) -> None:
+        one = Standing("n")
+        self.addCleanup(front_door, "down", one.name)
+        again = front_door("up", "--name", one.name)
+        self.assertEqual(again.returncode, 77)
+        self.assertIn("already", again.stderr)
+        self.assertEqual(front_door("up", "--name", "../x").returncode, 77)
+        status = front_door("status", one.name).stdout
+        self.assertEqual(status.count("runs, process"), 8, status)
+        self.assertNotIn("does not run", status)
+        one.down()
+        self.assertIn("is not there", front_door("status", one.name).stdout)
+
+    def test_a_bring_up_that_fails_cleans_up_by_itself(self) -> None:
+        before = machine.look()
+        cluster = Cluster(f"t{os.getpid()}f")
+        # Its folder of images is not one: containerd will refuse it, with everything else standing.
+        broken = front_door("up", "--name", cluster.name, env={**os.environ, "DANUBE_CLUSTER_BREAK": "1"})
+        self.assertEqual(broken.returncode, 1, broken.stderr)
+        self.assertEqual(take_down.traces(cluster), [])
+        self.assertEqual(before.differences(machine.look()), [])
+
+    def test_the_folder_of_all_clusters_goes_with_the_last(self) -> None:
+        if any(states().glob("[!.]*/index")):
+            self.skipTest("another cluster stands on this machine")
+        Standing("l").down()
+        self.assertFalse(states().exists())
