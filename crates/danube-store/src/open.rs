@@ -73,12 +73,25 @@ pub(crate) async fn create(
     connection.close().await.map_err(|error| StoreError::from(error).located(dir))?;
     if durability == Durability::PowerCut {
         File::open(&draft).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &draft))?;
+        sync_ways(dir)?;
     }
     fs::rename(&draft, path).map_err(StoreError::io("rename", &draft))?;
     if durability == Durability::Kill {
         return Ok(());
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
+}
+
+/// Makes the way to the data directory durable, as far as this user may: folders on it may just have been made.
+fn sync_ways(dir: &Path) -> Result<(), StoreError> {
+    for folder in dir.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+        match File::open(folder) {
+            Ok(folder_file) => folder_file.sync_all().map_err(StoreError::io("sync", folder))?,
+            // Somebody else's, and so made by somebody else.
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
