@@ -150,6 +150,26 @@ test("what is copied is the log's own text, without numbers and times", async ()
   await context.close();
 });
 
+test("chosen lines are copied as text and as Markdown, and downloaded", async () => {
+  const { page, context } = await look(`${LOG}?l=1:1000`, { permissions: ["clipboard-read", "clipboard-write"] });
+  await settled(page);
+  await page.locator("[id='L1:1002'] a[data-n]").click({ modifiers: ["Shift"] });
+  assert.match(page.url(), /l=1:1000-1002/);
+  assert.match(await page.locator("#chosen").innerText(), /Lines 1000 to 1002 of step 1/);
+  const lines = "line 1000 of the log\nline 1001 of the log\nline 1002 of the log\n";
+  const copied = async (name) => {
+    await page.getByRole("button", { name, exact: true }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  assert.equal(await copied("Copy"), lines);
+  assert.equal(await copied("Copy as Markdown"), `[date-picker #1, lines 1000 to 1002 of step 1](${page.url()})\n\`\`\`\n${lines}\`\`\`\n`);
+  const file = await page.evaluate(() => fetch(document.querySelector("#chosen a").href).then((answer) => answer.text()));
+  assert.equal(file, lines);
+  assert.deepEqual(context.complaints, []);
+  await context.close();
+});
+
 test("hostile output is text", async () => {
   const { page, context } = await look("/pipelines/date-picker/2/log");
   await page.waitForSelector("[data-settled]");

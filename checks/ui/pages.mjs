@@ -201,6 +201,49 @@ test("a page that is looked at stays true by itself", async () => {
   await context.close();
 });
 
+test("a filter answers while it is typed, and its address leads to the same", async () => {
+  const { context, page } = await look("/");
+  const name = page.getByLabel("Name");
+  await name.fill("zzz");
+  await page.getByText("No pipeline fits").waitFor();
+  assert.equal(new URL(page.url()).search, "?q=zzz");
+  assert.equal(await page.locator("#count").innerText(), "0 of 1");
+  await page.reload();
+  assert.equal(await name.inputValue(), "zzz");
+  await name.fill("date");
+  await page.locator("#list a.name").waitFor();
+  assert.ok(await name.evaluate((box) => box === document.activeElement), "who types is not disturbed");
+  assert.deepEqual(complaints(context), []);
+  await context.close();
+});
+
+test("new runs do not push away what is read: they wait until they are asked for", async () => {
+  const { context, page } = await look(P, { viewport: { width: 1280, height: 240 } });
+  await page.evaluate(() => document.querySelector("#list tbody tr:last-child").scrollIntoView());
+  const row = page.locator("#list tbody tr:last-child"), before = await row.boundingBox();
+  const { id, number } = await house.start();
+  await page.locator(".held button", { hasText: "1 new, show" }).waitFor({ timeout: 60000 });
+  assert.deepEqual(await row.boundingBox(), before);
+  await page.locator(".held button").click();
+  await page.locator(`#list a[href="${P}/${number}"]`).waitFor();
+  await house.api("POST", `/api/v1/jobs/${id}/cancel`);
+  assert.deepEqual(complaints(context), []);
+  await context.close();
+});
+
+test("a tab that nobody looks at keeps its title and its picture true", async () => {
+  const { context, page } = await look(`${P}/4`);
+  const seen = await page.evaluate(async () => {
+    const { entitle } = await import(document.querySelector("script[src$='live.js']").src);
+    const { state, icon } = await (await fetch(`${location.pathname}/summary`)).json();
+    const shown = [document.title, document.querySelector("link[rel=icon]").getAttribute("href")];
+    entitle("failed · script", icon.replace("run", "fail"));
+    return [shown[0].startsWith(`${state} #4`), shown[1] === icon, document.title, document.querySelector("link[rel=icon]").getAttribute("href").endsWith("favicon-fail.svg")];
+  });
+  assert.deepEqual(seen, [true, true, "failed · script #4 date-picker · Danube", true]);
+  await context.close();
+});
+
 test("states can be told apart in grey, in forced colours, and on paper", async () => {
   for (const [name, options, media] of [["forced", { forcedColors: "active" }], ["paper", {}, "print"], ["grey", {}]]) {
     const { context, page } = await look(P, options);

@@ -545,7 +545,8 @@ class DanubeLog extends HTMLElement {
     if (old) old.replaceWith(row);
     else if (block && block.childElementCount === place % BLOCK) {
       block.append(row);
-      block.classList.toggle("f", block.childElementCount === BLOCK);
+      // What is not drawn has the height that it had when it was: that is known after the next frame.
+      if (block.childElementCount === BLOCK) frame().then(frame).then(() => block?.classList.add("f"));
     }
     else { section.lines = Math.max(section.lines, place + 1); this.settle(); }
   }

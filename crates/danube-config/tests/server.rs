@@ -44,7 +44,7 @@ fn every_key_is_read() {
     let config = good(
         "data_dir = '/data'\nlisten = '[::1]:0'\nruntime = 'embedded'\ncredentials = '/run/credentials'\n\
          [config]\nurl = 'file:///srv/c.git'\nbranch = 'prod/eu'\nsync_interval = '1m30s'\n\
-         [limits]\njobs = 8\njobs_per_pipeline = 0x2\n",
+         [limits]\njobs = 8\njobs_per_pipeline = 0x2\nwarm = 0\n",
     );
     assert_eq!((config.data_dir, config.credentials), ("/data".into(), Some("/run/credentials".into())));
     assert_eq!(config.listen.to_string(), "[::1]:0");
@@ -54,6 +54,7 @@ fn every_key_is_read() {
         (config.limits.jobs.map(usize::from), config.limits.jobs_per_pipeline.map(usize::from)),
         (Some(8), Some(2))
     );
+    assert_eq!((config.limits.warm, ServerConfig::default().limits.warm), (0, 1));
 }
 
 #[test]

@@ -44,5 +44,6 @@ impl ArtifactDir {
 /// Makes a file and its name survive a power cut.
 pub(crate) fn sync(file: &File, path: &Path) -> io::Result<()> {
     file.sync_all()?;
-    path.ancestors().skip(1).take(3).try_for_each(|folder| File::open(folder)?.sync_all())
+    // The attempt's folder, the job's, that of all artifacts, and the one that has its name.
+    path.ancestors().skip(1).take(4).try_for_each(|folder| File::open(folder)?.sync_all())
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use danube_testutils::{Random, seed};
 use serde_json::Value;
 use support::client::{Answer, Ask};
 use support::{House, READER, TOKEN};
@@ -184,4 +185,61 @@ async fn another_site_cannot_use_the_cookie() {
     assert_eq!(with_cookie(&house, post, cancel, &[("Origin", &origin)]).await.status, 202);
     let token = Ask::post(cancel, "").header("Sec-Fetch-Site", "cross-site").answer(&house).await;
     assert_eq!(token.status, 202, "a token is not sent along by a browser");
+}
+
+/// What is put into an address, a query or a body; never a job that goes on, whose stream would not end: nothing, much, other alphabets, ways out, halves of JSON.
+fn anything(random: &mut Random) -> String {
+    const PIECES: [&str; 19] = [
+        "",
+        "job-1",
+        "1",
+        "-1",
+        "1-0",
+        "4294967296",
+        "build",
+        "../..",
+        "%2e%2e%2f",
+        "%00",
+        "%ff",
+        "%",
+        "\u{fc}",
+        "?",
+        "&",
+        "{\"params\":",
+        "{\"ref\":\"a\",\"ref\":\"b\"}",
+        "'\"<b>",
+        "~",
+    ];
+    let mut text = String::new();
+    for _ in 0..random.below(4) {
+        text += PIECES[random.below(PIECES.len())];
+    }
+    if random.below(50) == 0 { text.repeat(2000) } else { text }
+}
+
+#[tokio::test]
+async fn whatever_is_asked_is_answered_and_is_never_our_fault() {
+    let house = House::new().await;
+    house.ended("job-1", b"hello\n").await;
+    let description = Ask::get("/openapi.json").answer(&house).await.json();
+    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+    let mut random = Random(seed());
+    for _ in 0..1500 {
+        let mut path = paths[random.below(paths.len())].clone();
+        while let Some((start, end)) = path.find('{').zip(path.find('}')) {
+            let value = anything(&mut random).replace(['{', '}', ' '], "%7b");
+            path.replace_range(start..=end, &value);
+        }
+        if random.below(2) == 0 {
+            let (name, value) =
+                (["limit", "before", "q", "after", "attempt", "x"][random.below(6)], anything(&mut random));
+            path += &format!("?{name}={}", value.replace(' ', "+"));
+        }
+        let method = ["GET", "POST", "HEAD", "PUT", "DELETE"][random.below(5)];
+        let ask = Ask::new(method, &path).header("Content-Type", "application/json");
+        let body = if method == "POST" { anything(&mut random) } else { String::new() };
+        let answer = Ask { body: body.into(), ..ask }.answer(&house).await;
+        assert!((200..500).contains(&answer.status), "{method} {path:.200}: {} {}", answer.status, answer.text());
+    }
+    assert_eq!(Ask::get("/api/v1/jobs/job-1").answer(&house).await.json()["status"], "success");
 }

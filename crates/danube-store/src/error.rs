@@ -148,7 +148,13 @@ impl StoreError {
     }
 }
 
+/// Whether a progress handler ended it.
+pub(crate) fn is_interrupt(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(INTERRUPT)
+}
+
 const BUSY: u32 = 5;
+const INTERRUPT: u32 = 9;
 const IO: u32 = 10;
 const CORRUPT: u32 = 11;
 const FULL: u32 = 13;

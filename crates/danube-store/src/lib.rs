@@ -11,6 +11,7 @@ use sqlx::SqlitePool;
 
 pub mod artifacts;
 pub mod attempts;
+mod check;
 pub mod config_commits;
 pub mod containers;
 pub mod egress;

@@ -9,6 +9,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::check;
 use crate::lock::DirectoryLock;
 use crate::writer::Writer;
 use crate::{DATABASE, Durability, LOGS, Store, StoreError};
@@ -19,6 +20,16 @@ pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 const READERS: u32 = 4;
 
 pub(crate) async fn open(dir: &Path, durability: Durability, migrations: &Migrator) -> Result<Store, StoreError> {
+    open_within(dir, durability, migrations, check::PATIENCE).await
+}
+
+/// With another time for looking at what is there.
+pub(crate) async fn open_within(
+    dir: &Path,
+    durability: Durability,
+    migrations: &Migrator,
+    patience: Duration,
+) -> Result<Store, StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StoreError::io("make", dir))?;
     let lock = DirectoryLock::take(dir)?;
     let path = dir.join(DATABASE);
@@ -27,7 +38,7 @@ pub(crate) async fn open(dir: &Path, durability: Durability, migrations: &Migrat
         create(dir, &path, durability, migrations).await?;
     }
     let mut connection = connect(&path, durability).await.map_err(|error| unreadable(&path, error))?;
-    check(&mut connection, &path).await?;
+    let is_whole = check::whole_within(&mut connection, &path, patience).await?;
     migrate(&mut connection, &path, migrations).await?;
     let epoch = next_epoch(&mut connection).await.map_err(|error| StoreError::from(error).located(dir))?;
     let readers = SqlitePoolOptions::new()
@@ -35,7 +46,7 @@ pub(crate) async fn open(dir: &Path, durability: Durability, migrations: &Migrat
         .connect_with(options(&path, durability).read_only(true))
         .await
         .map_err(|error| unreadable(&path, error))?;
-    let writer = Writer::start(connection, lock, dir);
+    let writer = Writer::start(connection, lock, dir, (!is_whole).then(|| options(&path, durability)));
     Ok(Store { dir: dir.into(), epoch: crate::from_sql(epoch), durability, writer, readers })
 }
 
@@ -73,12 +84,25 @@ pub(crate) async fn create(
     connection.close().await.map_err(|error| StoreError::from(error).located(dir))?;
     if durability == Durability::PowerCut {
         File::open(&draft).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &draft))?;
+        sync_ways(dir)?;
     }
     fs::rename(&draft, path).map_err(StoreError::io("rename", &draft))?;
     if durability == Durability::Kill {
         return Ok(());
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
+}
+
+/// Makes the way to the data directory durable, as far as this user may: folders on it may just have been made.
+fn sync_ways(dir: &Path) -> Result<(), StoreError> {
+    for folder in dir.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+        match File::open(folder) {
+            Ok(folder_file) => folder_file.sync_all().map_err(StoreError::io("sync", folder))?,
+            // Somebody else's, and so made by somebody else.
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
@@ -110,18 +134,6 @@ pub(crate) async fn connect(path: &Path, durability: Durability) -> Result<Sqlit
 fn unreadable(path: &Path, error: sqlx::Error) -> StoreError {
     let dir = path.parent().unwrap_or(path);
     StoreError::from(error).located(dir)
-}
-
-/// Reads every page once. A damaged page is worth a second at start: found later, it would take running jobs along.
-pub(crate) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(3)")
-        .fetch_all(connection)
-        .await
-        .map_err(|error| StoreError::Damaged { path: path.to_owned(), what: error.to_string() })?;
-    if found == ["ok"] {
-        return Ok(());
-    }
-    Err(StoreError::Damaged { path: path.to_owned(), what: found.join("; ") })
 }
 
 /// The last step of a schema.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 
+use crate::check;
 use crate::lock::DirectoryLock;
 use crate::open::{self, MIGRATIONS};
 use crate::{DATABASE, Durability, StoreError};
@@ -53,7 +54,7 @@ async fn with_database(dir: &Path, change: bool) -> Result<Option<Schema>, Store
     }
     let unreadable = |error: sqlx::Error| StoreError::from(error).located(dir);
     let mut connection = open::connect(&path, Durability::PowerCut).await.map_err(unreadable)?;
-    open::check(&mut connection, &path).await?;
+    check::whole(&mut connection, &path).await?;
     let schema = Schema { found: version(&mut connection).await.map_err(unreadable)?, known: open::known(&MIGRATIONS) };
     if schema.found > schema.known {
         return Err(StoreError::Newer { path, found: schema.found, known: schema.known });

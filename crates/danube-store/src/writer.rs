@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::StoreError;
 use crate::lock::DirectoryLock;
+use crate::{DATABASE, StoreError, check};
 
 /// The connection inside the writer's transaction.
 pub type Tx = SqliteConnection;
@@ -79,9 +80,19 @@ where
 }
 
 impl Writer {
-    pub(crate) fn start(connection: SqliteConnection, lock: DirectoryLock, dir: &Path) -> Self {
+    /// `unchecked` is how to connect to a database that is still to be looked through.
+    pub(crate) fn start(
+        connection: SqliteConnection,
+        lock: DirectoryLock,
+        dir: &Path,
+        unchecked: Option<SqliteConnectOptions>,
+    ) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (break_down, broken) = watch::channel(None);
+        let break_down = Arc::new(break_down);
+        if let Some(options) = unchecked {
+            tokio::spawn(check::beside(options, dir.join(DATABASE), Arc::downgrade(&break_down)));
+        }
         let loop_ = Loop { connection, dir: dir.to_owned(), broken: break_down, _lock: lock };
         tokio::spawn(loop_.run(messages));
         Self { queue, dir: dir.into(), broken }
@@ -126,7 +137,7 @@ struct Loop {
     connection: SqliteConnection,
     dir: PathBuf,
     /// What the disk said when it failed. From then on nothing is written.
-    broken: watch::Sender<Option<String>>,
+    broken: Arc<watch::Sender<Option<String>>>,
     _lock: DirectoryLock,
 }
 

@@ -58,7 +58,7 @@ pub fn precompile(sdk: &Path, python: &Python) {
     let mut compile = Command::new(&python.path);
     compile.args(["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]).arg(sdk.join("danube"));
     let compiled = compile.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
-    if !compiled || fs::write(marker, "").is_err() {
+    if !compiled || sync_all(sdk).and_then(|()| fs::write(marker, "")).is_err() {
         tracing::debug!(python = %python.path.display(), "the SDK is not compiled ahead");
     }
 }
@@ -78,11 +78,26 @@ fn write_sdk(path: &Path) -> std::io::Result<()> {
     let mut wheel = ZipArchive::new(Cursor::new(WHEEL)).map_err(std::io::Error::other)?;
     wheel.extract(&partial).map_err(std::io::Error::other)?;
     fs::write(partial.join(RUNNER_NAME), RUNNER)?;
+    // After a power cut its name may be there and its files empty: then nothing would ever put it right.
+    sync_all(&partial)?;
     match fs::rename(&partial, path) {
         // Another run was faster; its copy is the same.
         Err(_) if path.exists() => fs::remove_dir_all(partial),
         renamed => renamed,
     }
+}
+
+/// Makes every file below a folder durable.
+fn sync_all(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 fn partial(path: &Path) -> PathBuf {

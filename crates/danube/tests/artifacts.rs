@@ -195,3 +195,31 @@ except UsageError as error:
     let ran = ran.says("refused: 100000 files match, and a job keeps at most 10000: upload an archive, or less");
     assert_eq!(names(&ran), Vec::<String>::new());
 }
+
+/// A hole takes no room on the disk, and is as long as it says.
+#[test]
+fn more_than_four_gigabytes_are_refused_and_leave_nothing() {
+    let project = Project::pipeline(
+        "step.run('truncate -s 4294967297 big; echo small > small', name='files')
+try:
+    artifacts.upload('big')
+except UsageError as error:
+    print('refused:', error)
+artifacts.upload('small')",
+    );
+    let ran = project.run(&["--json"]).expect(0).says("refused: `big` is larger than 4096 MiB");
+    assert_eq!(names(&ran), ["small"]);
+}
+
+#[test]
+#[ignore = "writes 4 GiB and takes a minute: cargo test --test artifacts -- --ignored"]
+fn four_gigabytes_are_kept_whole() {
+    let project = Project::pipeline(
+        "step.run('truncate -s 4294967296 big; sha256sum big', name='file', timeout='10m')
+print('kept as', artifacts.upload('big')[0].sha256)",
+    );
+    let ran = project.run(&["--json"]).expect(0);
+    let (name, size, sha256) = kept(&ran).remove(0);
+    assert_eq!((name.as_str(), size), ("big", 1 << 32));
+    ran.says(&format!("{sha256}  big")).says(&format!("kept as {sha256}"));
+}

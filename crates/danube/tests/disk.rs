@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use support::dev::Dev;
 use support::events::Watched;
 use support::{Project, Ran, binary};
 
@@ -79,6 +80,69 @@ step.run('cat small', name='after')",
     let ran = ran.says("kept: 6");
     let kept = ran.events().into_iter().filter(|event| event["type"] == "artifact").count();
     assert_eq!((kept, ran.names()), (1, vec!["files".to_owned(), "after".to_owned()]));
+}
+
+/// `danube dev` whose database, logs and jobs are on a file system of 64 MB that only it sees.
+fn master_on_a_small_disk(project: &Project) -> (Dev, std::path::PathBuf) {
+    let master = project.data().join("master");
+    fs::create_dir_all(&master).expect("a folder");
+    let script = "mount -t tmpfs -o size=64m none \"$1\" && shift && exec \"$@\"";
+    let dev = Dev::command(project, &["--no-run"]);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(&master);
+    command.arg(dev.get_program()).args(dev.get_args()).env("DANUBE_DATA_DIR", project.data()).env_remove("DANUBE_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let dev = Dev::of(project, command);
+    let told = fs::read(project.data().join("dev.json")).expect("it told where it is");
+    let told: serde_json::Value = serde_json::from_slice(&told).expect("JSON");
+    (dev, format!("/proc/{}/root{}", told["pid"], master.display()).into())
+}
+
+/// What is on its way goes on when there is room, what was refused was never taken, and nobody has to start it again.
+#[test]
+fn a_master_on_a_full_disk_refuses_in_words_until_there_is_room() {
+    if !is_root() {
+        return;
+    }
+    let project = Project::new(
+        "from danube import *\n@pipeline(name='test', params={'pad': {'default': ''}})\ndef build():\n    \
+         step.run('echo begun; while test ! -e go; do sleep 0.1; done; seq 1 1000', name='waits')\n",
+    );
+    let (dev, disk) = master_on_a_small_disk(&project);
+    let id = |job: &serde_json::Value| job["id"].as_str().expect("an id").to_owned();
+    let running = id(&dev.post("/pipelines/test/jobs", "", 201));
+    dev.until(&running, |job| job["steps"].as_array().is_some_and(|steps| steps.len() == 2));
+    let mut ballast = fs::File::create(disk.join("ballast")).expect("made");
+    while std::io::Write::write(&mut ballast, &[0; 4096]).is_ok_and(|written| written > 0) {}
+    let body = format!("{{\"params\":{{\"pad\":\"{}\"}}}}", "x".repeat(50_000));
+    let mut taken = vec![running];
+    let refused = loop {
+        let (status, answer) = dev.ask("POST", "/pipelines/test/jobs", &body).expect("an answer");
+        if status != 201 {
+            break (status, answer);
+        }
+        taken.push(id(&answer));
+        assert!(taken.len() < 200, "the disk is not full");
+    };
+    assert!(
+        refused.0 == 503 && refused.1["error"]["message"].as_str().is_some_and(|words| words.contains("Make room")),
+        "{refused:?}"
+    );
+    assert_eq!(dev.get("/jobs?limit=200")["jobs"].as_array().map(Vec::len), Some(taken.len()), "it is still looked at");
+    drop(ballast);
+    fs::remove_file(disk.join("ballast")).expect("room is made");
+    taken.push(id(&dev.post("/pipelines/test/jobs", "", 201)));
+    for group in fs::read_dir(disk.join("groups")).expect("groups").flatten() {
+        fs::write(group.path().join("workspace/go"), "").expect("told");
+    }
+    let first = dev.end(&taken[0]);
+    assert_eq!((&first["status"], &first["steps"][1]["bytes"]), (&"success".into(), &3899.into()), "{first}");
+    for job in &taken[1..] {
+        // It may have ended already.
+        dev.ask("POST", &format!("/jobs/{job}/cancel"), "").expect("an answer");
+        dev.end(job);
+    }
+    dev.stop().expect(0);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use danube_sandbox::failpoint::SPARE_FAILPOINTS;
 use serde_json::Value;
@@ -21,7 +21,7 @@ told('path', sys.path, 'flags', sys.flags, 'argv', sys.argv)
 told('open', sorted(os.readlink('/proc/self/fd/' + fd).split(':')[0] for fd in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + fd)))
 told('umask', oct(os.umask(0o22)), 'session', os.getsid(0) == os.getpid(), 'ids', os.getresuid(), os.getresgid(), sorted(os.getgroups()))
 for line in open('/proc/self/status'):
-    if line.startswith(('Sig', 'Shd', 'Cap', 'NoNew', 'Seccomp', 'Uid', 'Gid', 'Groups', 'NSpid')): told(line.strip().replace('SigQ', ''))
+    if line.startswith(('Sig', 'Shd', 'Cap', 'NoNew', 'Seccomp', 'Uid', 'Gid', 'Groups')): told(line.strip().replace('SigQ', ''))
 told(open('/proc/self/limits').read(), open('/proc/self/oom_score_adj').read())
 told(sorted(line.split()[4] + ' ' + line.split()[5] for line in open('/proc/self/mountinfo')))
 told(sorted(os.listdir('/danube')), sorted(os.listdir('/danube/src')), sorted(os.listdir('/workspace')))
@@ -52,6 +52,14 @@ fn one_stands(project: &Project) -> PathBuf {
     wait(stands).expect("one is made")
 }
 
+/// The control groups that it was given.
+fn cgroups_of(spare: &Path) -> Vec<PathBuf> {
+    let traces = fs::read(spare.join("traces.json")).expect("its traces");
+    let traces: Value = serde_json::from_slice(&traces).expect("JSON");
+    let paths = traces["cgroups"].as_array().expect("cgroups").iter();
+    paths.map(|path| PathBuf::from(path.as_str().expect("a path"))).collect()
+}
+
 fn run(dev: &Dev) -> Value {
     let job = dev.post("/pipelines/test/jobs", "", 201);
     dev.end(job["id"].as_str().expect("an id"))
@@ -79,8 +87,10 @@ fn a_job_that_was_got_ready_for_sees_what_any_other_sees() {
 
     let dev = Dev::start(&project, &["--no-run"]);
     // The first one has no worker; those after it are like the job before.
+    let mut cgroups = Vec::new();
     for _ in 0..3 {
         let spare = one_stands(&project);
+        cgroups.extend(cgroups_of(&spare));
         let warm = run(&dev);
         assert!(!spare.exists(), "it was used");
         let found = logs(&dev, &warm);
@@ -90,6 +100,7 @@ fn a_job_that_was_got_ready_for_sees_what_any_other_sees() {
     one_stands(&project);
     dev.stop().expect(0);
     assert_eq!(spares(&project), Vec::<PathBuf>::new());
+    assert!(!cgroups.iter().any(|dir| dir.exists()), "control groups are left: {cgroups:?}");
     project.assert_no_traces();
 }
 
@@ -98,11 +109,12 @@ fn a_job_that_was_got_ready_for_sees_what_any_other_sees() {
 fn a_killed_master_leaves_nothing_that_waits() {
     let project = project();
     let dev = Dev::start(&project, &["--no-run"]);
-    one_stands(&project);
+    let cgroups = cgroups_of(&one_stands(&project));
     dev.kill();
     wait(|| project.processes().is_empty().then_some(())).expect("they end by themselves");
     let dev = Dev::start(&project, &["--no-run", "--warm", "0"]);
     assert_eq!(spares(&project), Vec::<PathBuf>::new());
+    assert!(!cgroups.iter().any(|dir| dir.exists()), "control groups are left: {cgroups:?}");
     dev.stop().expect(0);
     project.assert_no_traces();
 }
@@ -117,7 +129,8 @@ fn killed_while_it_hands_one_out_a_job_is_as_if_nothing_had_been() {
         one_stands(&project);
         let job = dev.post("/pipelines/test/jobs", "", 201);
         let job = job["id"].as_str().expect("an id").to_owned();
-        assert!(dev.wait().status.is_none(), "{point} was not passed");
+        wait(|| dev.ask("GET", "/jobs", "").is_err().then_some(())).unwrap_or_else(|| panic!("{point} was not passed"));
+        assert_eq!(dev.wait().code, -1, "{point}");
         let dev = Dev::start(&project, &["--no-run", "--warm", "0"]);
         let ended = dev.end(&job);
         assert_eq!(

@@ -96,9 +96,10 @@ impl LogDir {
     }
 }
 
-/// A file's name is durable when its folder is, and the folder's name when its parent is.
+/// A file's name is durable when its folder is, and the folder's name when its parent is. That of `root` counts too.
 fn sync_folders(folder: &Path, root: &Path) -> Result<(), LogError> {
-    for folder in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
+    let top = root.parent().unwrap_or(root);
+    for folder in folder.ancestors().take_while(|folder| folder.starts_with(top)) {
         File::open(folder).and_then(|file| file.sync_all()).map_err(LogError::io("sync", folder))?;
     }
     Ok(())

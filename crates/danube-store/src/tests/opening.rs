@@ -68,6 +68,37 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
     }
 }
 
+/// A start that has no time to look at all of the database before it begins.
+async fn hasty(dir: &Path) -> Store {
+    open::open_within(dir, Durability::PowerCut, &open::MIGRATIONS, std::time::Duration::ZERO).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_large_database_is_looked_at_beside_the_work() {
+    let dir = used().await;
+    let path = dir.path().join(DATABASE);
+    let store = hasty(dir.path()).await;
+    insert_job(&store, 300).await.unwrap();
+    store.close().await;
+    let store = hasty(dir.path()).await;
+    assert_eq!(jobs::unfinished(store.read()).await.unwrap().len(), 301, "nothing was wrong with it");
+    assert!(store.broken_now().is_none());
+    store.close().await;
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 4096;
+    bytes[last..].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    let store = hasty(dir.path()).await;
+    let said = store.broken().await.to_string();
+    assert!(said.contains("danube.db is damaged") && said.contains("backup"), "{said}");
+    assert!(insert_job(&store, 301).await.unwrap_err().is_broken(), "nothing more is written");
+    store.close().await;
+    let again = open::open_within(dir.path(), Durability::PowerCut, &open::MIGRATIONS, std::time::Duration::ZERO).await;
+    let said = again.unwrap_err().to_string();
+    assert!(said.contains("danube.db is damaged") && said.contains("backup"), "all of it comes first now: {said}");
+}
+
 #[tokio::test]
 async fn a_missing_database_is_not_made_anew_where_there_was_one() {
     let dir = used().await;
