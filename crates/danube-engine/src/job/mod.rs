@@ -1,6 +1,7 @@
 //! One job, from its row to its end: the plan ([`plan`]), the task that feeds events to the pure machine and performs
 //! its effects ([`task`], [`effects`]), and what its tasks share ([`shared`]).
 
+pub mod delivery;
 pub(crate) mod effects;
 pub mod plan;
 pub mod progress;

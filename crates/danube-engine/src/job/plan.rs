@@ -11,6 +11,8 @@ use danube_core::runtime::{GroupSpec, ImageSource, Resources};
 use danube_proto::mailbox::Context;
 use serde::{Deserialize, Serialize};
 
+use super::delivery::Delivery;
+
 /// Containers that may be added for images, and services, computed at run time (design: the eight prepared places of a pod).
 pub const COMPUTED_IMAGES: usize = 8;
 
@@ -44,6 +46,9 @@ pub struct Plan {
     pub secrets: Vec<String>,
     /// Limits of containers that are added at run time.
     pub resources: Resources,
+    /// Files that travel over the containers' streams, where the runtime takes over no folder.
+    #[serde(default)]
+    pub delivery: Option<Delivery>,
     /// How often it may be tried again.
     #[serde(default)]
     pub retries: Retries,

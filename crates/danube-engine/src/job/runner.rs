@@ -16,6 +16,7 @@ use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, St
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::delivery;
 use super::effects::{raises, signal};
 use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
@@ -77,7 +78,9 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
         return Ok(Ok(end_of(shared, end)));
     }
     tokio::select! {
-        () = workers_answer(shared) => {}
+        ready = ready(shared) => if let Err(error) = ready {
+            return Ok(Err(error));
+        },
         // Nothing was begun that could be cleaned up. One from before a restart may have been.
         () = shared.interrupted(), if record.is_new => {
             let message = "the job was interrupted before the danubefile began".to_owned();
@@ -123,6 +126,13 @@ async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequ
         let _ = signal(link.clone(), shared.plan.runner.step_id, raises(interrupt)).await;
     }
     Ok(())
+}
+
+/// Every container answers, and has its files.
+async fn ready<R: Runtime>(shared: &Shared<R>) -> Result<(), FollowError> {
+    workers_answer(shared).await;
+    let undelivered = |error| FollowError::Untrue(format!("the job's files did not reach its containers: {error}"));
+    delivery::deliver(shared).await.map_err(undelivered)
 }
 
 /// The danubefile starts when every container that was known before the start is there: until then `/workspace` may

@@ -5,7 +5,9 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 use danube_proto::limits::CHUNK_BYTES;
-use danube_proto::v1::{GetFileReply, GetFileRequest, PutFileHeader, PutFileRequest, StatTransferRequest};
+use danube_proto::v1::{
+    GetFileReply, GetFileRequest, PutFileHeader, PutFileRequest, StatTransferReply, StatTransferRequest,
+};
 use sha2::{Digest, Sha256};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -112,18 +114,30 @@ impl Fetch<'_> {
     }
 }
 
+/// Whether a transfer has arrived whole, whoever sent it.
+///
+/// # Errors
+/// When the shim is gone.
+pub async fn is_whole(link: &Link, id: &str) -> Result<bool, CallFailed> {
+    Ok(stat(link, id).await?.complete)
+}
+
+async fn stat(link: &Link, id: &str) -> Result<StatTransferReply, CallFailed> {
+    let request = StatTransferRequest { transfer_id: id.to_owned() };
+    let asked = link.call(|mut client| {
+        let request = request.clone();
+        async move { client.stat_transfer(request).await }
+    });
+    asked.await
+}
+
 /// Writes a file to a container under the header's name.
 ///
 /// # Errors
 /// When the shim refuses or is gone, or the file cannot be read here.
 pub async fn put(link: &Link, header: PutFileHeader, from: &File) -> Result<(), TransferError> {
     loop {
-        let stat = StatTransferRequest { transfer_id: header.transfer_id.clone() };
-        let known = link.call(|mut client| {
-            let stat = stat.clone();
-            async move { client.stat_transfer(stat).await }
-        });
-        let known = known.await?;
+        let known = stat(link, &header.transfer_id).await?;
         if known.complete {
             return Ok(());
         }

@@ -61,10 +61,15 @@ pub struct Left {
 impl World {
     /// Runs a script's job to its end.
     pub async fn run(script: Script) -> Ran {
-        let world = Stage::set(script).await;
+        Self::run_plan(script, plan()).await
+    }
+
+    /// Runs another plan for it.
+    pub async fn run_plan(script: Script, plan: Plan) -> Ran {
+        let world = Stage::with(script, plan).await;
         let verdict = world.play().await.expect("the engine goes on");
         let steps = steps::list(world.services.store.read(), &attempt()).await.expect("rows");
-        let Stage { services, dir } = world;
+        let Stage { services, dir, .. } = world;
         services.store.close().await;
         let runtime = services.runtime;
         let (starts, received, cut) = (runtime.starts(), runtime.received(), runtime.cut());
@@ -107,23 +112,28 @@ impl World {
 /// What one job needs.
 struct Stage {
     services: Services<Scripted>,
+    plan: Plan,
     dir: TempDir,
 }
 
 impl Stage {
     async fn set(script: Script) -> Self {
+        Self::with(script, plan()).await
+    }
+
+    async fn with(script: Script, plan: Plan) -> Self {
         let dir = tempfile::tempdir().expect("folder");
         let data = dir.path().join("data");
         let store = Store::open_with(&data, Durability::Kill).await.expect("store");
-        insert(&store, &plan()).await;
+        insert(&store, &plan).await;
         let (logs, artifacts) = (LogDir::new(data.join(LOGS)), ArtifactDir::new(data.join(ARTIFACTS)));
         let services = Services { runtime: Arc::new(Scripted::new(script)), store, logs, artifacts };
-        Self { services, dir }
+        Self { services, plan, dir }
     }
 
     async fn play(&self) -> Result<Verdict, EngineError> {
         let (_orders, mut orders) = tokio::sync::mpsc::unbounded_channel();
-        let job = job::run(self.services.clone(), plan(), BTreeMap::new(), Observer::none(), &mut orders);
+        let job = job::run(self.services.clone(), self.plan.clone(), BTreeMap::new(), Observer::none(), &mut orders);
         tokio::time::timeout(HUNG, job).await.expect("the job hangs")
     }
 }
@@ -199,6 +209,7 @@ pub fn plan_of(attempt: AttemptId, nonce: String, runner: [u8; 16]) -> Plan {
         base: std::path::PathBuf::new(),
         secrets: Vec::new(),
         resources: Resources::default(),
+        delivery: None,
         retries: Retries::Never,
     }
 }

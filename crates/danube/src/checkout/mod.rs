@@ -169,6 +169,7 @@ impl Request {
             base: self.dir.clone(),
             secrets: self.secrets.keys().cloned().collect(),
             resources: self.danubefile.resources,
+            delivery: None,
             // Whoever starts `danube run` sees a failure and decides; a master sets its own rule.
             retries: Retries::Never,
         })
