@@ -146,6 +146,8 @@ pub struct Spares {
 #[derive(Debug, Default)]
 struct State {
     spares: VecDeque<Spare>,
+    /// Those that are of no use to anybody.
+    rejected: Vec<Spare>,
     /// The groups that this process made and has not removed.
     groups: BTreeSet<AttemptId>,
     /// When a group was last made or removed.
@@ -191,6 +193,12 @@ impl Spares {
         self.state().spares.push_back(spare);
     }
 
+    /// One turned out to be of no use.
+    pub fn reject(&self, spare: Spare) {
+        self.state().rejected.push(spare);
+        self.changed.notify_one();
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.state().spares.len()
@@ -198,7 +206,9 @@ impl Spares {
 
     /// Lets go of all.
     pub fn forget(&self) {
-        self.state().spares.clear();
+        let mut state = self.state();
+        state.spares.clear();
+        state.rejected.clear();
     }
 
     /// Waits until there is something to do.
@@ -224,6 +234,9 @@ impl Spares {
 impl State {
     /// What is to be done, or when to look again.
     fn look(&mut self, warmth: &Warmth, processors: usize) -> Result<Due, Instant> {
+        if let Some(rejected) = self.rejected.pop() {
+            return Ok(Due::Discard(rejected));
+        }
         let now = Instant::now();
         let wanted = self.wanted(warmth);
         let is_bad = |spare: &Spare| Some(&spare.made) != wanted.as_ref() || !spare.is_fresh();

@@ -4,7 +4,9 @@
 mod support;
 
 use support::Project;
+use support::dev::Dev;
 use support::image::Image;
+use support::processes::one_stands;
 
 /// Deeds that must fail: a name, a command, and a word of the reason.
 const DEEDS: &[(&str, &str, &[&str])] = &[
@@ -41,8 +43,8 @@ fn script(deeds: &[(&str, &str, &[&str])]) -> String {
     lines.join("\n")
 }
 
-/// Runs the deeds in an image and checks every answer.
-fn all_denied(image: &str, arguments: &[&str], deeds: &[(&str, &str, &[&str])]) {
+/// A project that does the deeds in an image.
+fn attack(image: &str, deeds: &[(&str, &str, &[&str])]) -> Project {
     let home = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
     let project = Project::pipeline(
         "import ctx_env\nstep.run(open('/workspace/deeds.sh').read(), name='deeds', env=ctx_env.ENV, errexit=False)",
@@ -55,13 +57,23 @@ fn all_denied(image: &str, arguments: &[&str], deeds: &[(&str, &str, &[&str])]) 
         "danubefile.py",
         file.replace("@pipeline(name=\"test\")", &format!("@pipeline(name='test', image={image:?})")),
     );
-    let ran = project.run(arguments).expect(0).never_says("DONE ");
+    project
+}
+
+/// Runs the deeds in an image and checks every answer.
+fn all_denied(image: &str, arguments: &[&str], deeds: &[(&str, &str, &[&str])]) {
+    let ran = attack(image, deeds).run(arguments).expect(0);
+    each_denied(&ran.stdout, deeds);
+}
+
+fn each_denied(log: &str, deeds: &[(&str, &str, &[&str])]) {
+    assert!(!log.contains("DONE "), "{log}");
     for (name, _, reasons) in deeds {
-        let line = ran.stdout.lines().find(|line| line.contains(&format!("denied {name}:")));
-        let line = line.unwrap_or_else(|| panic!("`{name}` left no answer in\n{}", ran.stdout));
+        let line = log.lines().find(|line| line.contains(&format!("denied {name}:")));
+        let line = line.unwrap_or_else(|| panic!("`{name}` left no answer in\n{log}"));
         // A reason of several lines goes on below; the first one must tell.
-        let at = ran.stdout.find(line).expect("just found");
-        let said: String = ran.stdout[at..].lines().take(4).collect();
+        let at = log.find(line).expect("just found");
+        let said: String = log[at..].lines().take(4).collect();
         assert!(reasons.iter().any(|reason| said.contains(reason)), "`{name}` was denied for another reason: {said}");
     }
 }
@@ -69,6 +81,24 @@ fn all_denied(image: &str, arguments: &[&str], deeds: &[(&str, &str, &[&str])]) 
 #[test]
 fn the_hosts_programs_in_a_strangers_hands_reach_nothing() {
     all_denied("host", &[], DEEDS);
+}
+
+/// Its containers were made before anybody knew for whom.
+#[test]
+fn what_was_started_ahead_in_a_strangers_hands_reaches_nothing() {
+    let project = attack("host", DEEDS);
+    let dev = Dev::start(&project, &["--no-run"]);
+    // The second one has the worker as well: it is like the job before.
+    for _ in 0..2 {
+        let spare = one_stands(&project);
+        let job = dev.post("/pipelines/test/jobs", "", 201);
+        let job = job["id"].as_str().expect("an id");
+        assert_eq!(dev.end(job)["status"], "success");
+        assert!(!spare.exists(), "it was used");
+        let log = dev.get(&format!("/jobs/{job}/steps/1/raw"));
+        each_denied(log.as_str().expect("a log"), DEEDS);
+    }
+    dev.stop().expect(0);
 }
 
 #[test]

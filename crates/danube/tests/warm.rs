@@ -10,7 +10,7 @@ use danube_sandbox::failpoint::SPARE_FAILPOINTS;
 use serde_json::Value;
 use support::Project;
 use support::dev::{Dev, wait};
-use support::processes::below;
+use support::processes::{one_stands, spares};
 
 /// What the runner and a step see of themselves, and what must not depend on when they were started.
 const FACTS: &str = r#"import os, sys, signal, time
@@ -35,21 +35,6 @@ fn project() -> Project {
     project.write("helper.py", "WORD = 'helped'\n");
     support::git::commit(&project, "first");
     project
-}
-
-fn spares(project: &Project) -> Vec<PathBuf> {
-    let entries = fs::read_dir(project.data().join("master/spares")).into_iter().flatten();
-    entries.map(|entry| entry.expect("read").path()).collect()
-}
-
-/// Waits until one is ready: its runner waits for the job.
-fn one_stands(project: &Project) -> PathBuf {
-    let stands = || {
-        let [spare] = spares(project).try_into().ok()?;
-        let pid: i32 = fs::read_to_string(spare.join("monitor.pid")).ok()?.trim().parse().ok()?;
-        below(pid).iter().any(|(_, name)| name.starts_with("python")).then_some(spare)
-    };
-    wait(stands).expect("one is made")
 }
 
 /// The control groups that it was given.

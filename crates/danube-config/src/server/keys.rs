@@ -133,7 +133,7 @@ pub const KEYS: &[Key] = &[
         otherwise: "",
         example: "1",
         meaning: "Job surroundings that are started ahead, for nobody, so that the next job begins sooner: 0 to 16. Each is \
-                  used for one job, and holds about 12 MB until then.",
+                  used for one job, and holds about 11 MB until then.",
         set: |config, value| value::count_or_none(value).map(|count| config.limits.warm = count),
     },
 ];

@@ -34,21 +34,20 @@ const LONGEST_TITLE: usize = 200;
 impl Checkout {
     /// Looks for a checkout around `dir`.
     pub fn find(dir: &Path) -> Result<Option<Self>, SnapshotError> {
-        let asked = ["rev-parse", "--show-prefix", "--absolute-git-dir", "--git-common-dir"];
+        // One question for all: where there is no commit yet, the last answer is missing and the others are not.
+        let asked = ["rev-parse", "--show-prefix", "--absolute-git-dir", "--git-common-dir", "HEAD^{commit}"];
         let output = git(dir, &asked)?;
-        if !output.status.success() {
+        let mut lines = output.stdout.split(|byte| *byte == b'\n').map(|line| Path::new(OsStr::from_bytes(line)));
+        let (Some(prefix), Some(git_dir), Some(common)) = (lines.next(), lines.next(), lines.next()) else {
             let stderr = words(&output.stderr);
             // "dubious ownership" must be said; everything else means that this is no checkout.
             return if stderr.contains("ownership") { Err(failed(dir, "rev-parse", stderr)) } else { Ok(None) };
-        }
-        let mut lines = output.stdout.split(|byte| *byte == b'\n').map(|line| Path::new(OsStr::from_bytes(line)));
-        let (Some(prefix), Some(git_dir), Some(common)) = (lines.next(), lines.next(), lines.next()) else {
-            return Ok(None);
         };
         let (git_dir, common_dir) = (git_dir.to_owned(), dir.join(common));
         let prefix = prefix.to_string_lossy().into_owned();
         let branch = branch(&git_dir);
-        let commit = commit(dir)?;
+        let commit = lines.next().filter(|_| output.status.success());
+        let commit = commit.map(|commit| commit.to_string_lossy().into_owned()).filter(|commit| !commit.is_empty());
         Ok(Some(Self { dir: dir.to_owned(), prefix, git_dir, common_dir, commit, branch, elsewhere: false }))
     }
 
@@ -203,10 +202,6 @@ fn without_credentials(url: &str) -> String {
 fn branch(git_dir: &Path) -> Option<String> {
     let head = fs::read_to_string(git_dir.join("HEAD")).ok()?;
     head.trim().strip_prefix("ref: refs/heads/").map(str::to_owned)
-}
-
-fn commit(dir: &Path) -> Result<Option<String>, SnapshotError> {
-    resolve(dir, "HEAD")
 }
 
 /// The commit that a name leads to.

@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub workspace: &'a Path,
     /// Becomes `/danube/src`: the Python modules; must exist and be empty.
     pub source: &'a Path,
+    /// Whether the title of the commit is wanted.
+    pub title: bool,
 }
 
 /// What was copied.
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub commit: Option<String>,
     /// The branch that is checked out.
     pub branch: Option<String>,
+    /// The first line of its message, if it was asked for.
+    pub title: Option<String>,
     /// The copy differs from the commit.
     pub dirty: bool,
     /// Git's object store, to be mounted at [`OBJECTS`].
@@ -132,14 +136,6 @@ pub fn read(dir: &Path, reference: &str, path: &Path) -> Result<Vec<u8>, Snapsho
     checkout.at(reference)?.show(path)
 }
 
-/// The first line of a commit's message; none when there is no such commit.
-///
-/// # Errors
-/// When Git is missing.
-pub fn title(dir: &Path, commit: &str) -> Result<Option<String>, SnapshotError> {
-    git::title(dir, commit)
-}
-
 /// The commits that `to` has and `from` has not, newest first, at most 100: id and first line of each.
 ///
 /// # Errors
@@ -164,11 +160,19 @@ fn working_tree(
 ) -> Result<Snapshot, SnapshotError> {
     std::thread::scope(|scope| {
         let dirty = scope.spawn(|| checkout.is_dirty());
+        let title = scope.spawn(|| title(request, checkout));
         let files = checkout.files()?;
         let copied = copy::copy(request, &files, progress)?;
         let dirty = dirty.join().unwrap_or(Ok(true))?;
-        finish(request, checkout, copied, dirty)
+        let title = title.join().unwrap_or_default();
+        Ok(Snapshot { title, ..finish(request, checkout, copied, dirty)? })
     })
+}
+
+/// A copy is as good without it.
+fn title(request: &Request<'_>, checkout: &git::Checkout) -> Option<String> {
+    let commit = checkout.commit.as_ref().filter(|_| request.title)?;
+    git::title(request.dir, commit).ok().flatten()
 }
 
 fn clean(request: &Request<'_>, checkout: &git::Checkout, progress: Progress<'_>) -> Result<Snapshot, SnapshotError> {
@@ -176,7 +180,7 @@ fn clean(request: &Request<'_>, checkout: &git::Checkout, progress: Progress<'_>
     let files = copy::walk(request.workspace)?;
     let from_export = Request { dir: request.workspace, ..request.clone() };
     let copied = copy::copy_sources(&from_export, &files, progress)?;
-    finish(request, checkout, copied, false)
+    Ok(Snapshot { title: title(request, checkout), ..finish(request, checkout, copied, false)? })
 }
 
 fn plain(request: &Request<'_>, progress: Progress<'_>) -> Result<Snapshot, SnapshotError> {
@@ -193,7 +197,7 @@ fn finish(
 ) -> Result<Snapshot, SnapshotError> {
     let objects = checkout.recreate(request.workspace)?;
     let (commit, branch) = (checkout.commit.clone(), checkout.branch.clone());
-    Ok(Snapshot { commit, branch, dirty, objects, files: copied.files, bytes: copied.bytes })
+    Ok(Snapshot { commit, branch, title: None, dirty, objects, files: copied.files, bytes: copied.bytes })
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Place {
 
     fn take_at(&self, commit: Option<&str>) -> Result<Snapshot, SnapshotError> {
         let (dir, workspace, source) = (self.path("checkout"), self.path("workspace"), self.path("source"));
-        take(&Request { dir: &dir, commit, workspace: &workspace, source: &source }, &|_, _, _| {})
+        take(&Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false }, &|_, _, _| {})
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -137,7 +137,8 @@ fn the_head_of_a_bare_repository_and_of_one_with_staged_changes_is_the_commit() 
             fs::remove_dir_all(place.path(folder)).and_then(|()| fs::create_dir(place.path(folder))).expect("emptied");
         }
         let (from, workspace, source) = (place.path(dir), place.path("workspace"), place.path("source"));
-        let request = Request { dir: &from, commit: Some("HEAD"), workspace: &workspace, source: &source };
+        let request =
+            Request { dir: &from, commit: Some("HEAD"), workspace: &workspace, source: &source, title: false };
         let snapshot = take(&request, &|_, _, _| {}).expect("taken");
         assert_eq!((snapshot.commit.as_deref(), snapshot.dirty), (Some(sha.as_str()), false), "{dir}");
         assert_eq!(snapshot.branch.as_deref(), Some("main"), "{dir}");
@@ -195,7 +196,7 @@ fn a_folder_within_a_checkout_is_a_workspace_without_git() {
         (place.path("checkout/examples/python"), place.path("workspace"), place.path("source"));
     for clean in [false, true] {
         let commit = clean.then_some("HEAD");
-        let request = Request { dir: &dir, commit, workspace: &workspace, source: &source };
+        let request = Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false };
         let snapshot = take(&request, &|_, _, _| {}).expect("snapshot");
         assert!(snapshot.commit.is_some() && snapshot.objects.is_none() && !snapshot.dirty);
         assert_eq!(place.read("workspace/danubefile.py").as_deref(), Some("y"));

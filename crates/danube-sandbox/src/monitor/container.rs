@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::task::Context;
 
-use danube_core::runtime::ContainerState;
+use danube_core::runtime::{ContainerState, ImageSource};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use tokio::io::unix::AsyncFd;
@@ -32,13 +32,17 @@ pub struct Openings {
 
 /// Makes a container's directory with all that lies in it, and its socket. From here on `open` finds it: a
 /// connection waits in the socket's queue until the shim serves it.
-pub fn prepare(folder: &ContainerFolder) -> Result<Openings, SandboxError> {
+pub fn prepare(folder: &ContainerFolder, image: &ImageSource) -> Result<Openings, SandboxError> {
     let said = || format!("make {}", folder.path().display());
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true);
-    for dir in
-        [folder.spool(), folder.tmp(), folder.var_tmp(), folder.home().join(".cargo"), folder.upper(), folder.work()]
-    {
+    // A home is `host`'s, a layer over the image every other's. Each directory costs every job.
+    let own = if *image == ImageSource::Host {
+        [folder.home().join(".cargo")].to_vec()
+    } else {
+        [folder.upper(), folder.work()].to_vec()
+    };
+    for dir in [folder.spool(), folder.tmp(), folder.var_tmp()].into_iter().chain(own) {
         builder.create(dir).doing(said)?;
     }
     let (_dir, socket) = folder.socket()?;

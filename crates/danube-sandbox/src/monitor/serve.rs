@@ -160,7 +160,7 @@ impl Group {
 
     /// Makes a container's directory and socket.
     fn open_door(&self, spec: &ContainerSpec) -> Result<Door, SandboxError> {
-        container::prepare(&self.folder.container(&spec.name)).map(Door::Open)
+        container::prepare(&self.folder.container(&spec.name), &spec.image).map(Door::Open)
     }
 
     /// Makes the container itself in a task of its own.

@@ -107,7 +107,7 @@ async fn stand(
     spec: &ContainerSpec,
 ) -> Result<Standing, SandboxError> {
     let folder = planner.folder.container(&spec.name);
-    let openings = container::prepare(&folder)?;
+    let openings = container::prepare(&folder, &spec.image)?;
     let plan = planner.outfit(spec, planner.host(spec), &folder);
     let user = plan.user;
     keeper.own(outfit::owners(&plan, &folder)).await?;

@@ -172,13 +172,12 @@ pub fn owners(plan: &ContainerPlan, folder: &ContainerFolder) -> Vec<Own> {
     let mut owners = vec![
         own(folder.tmp(), (0, 0), 0o1777),
         own(folder.var_tmp(), (0, 0), 0o1777),
-        own(folder.home(), plan.user, 0o755),
-        own(folder.home().join(".cargo"), plan.user, 0o755),
         own(folder.spool(), (0, 0), 0o700),
     ];
-    if let Root::Overlay { upper, work, .. } = &plan.root {
-        owners.extend([own(upper.clone(), (0, 0), 0o755), own(work.clone(), (0, 0), 0o700)]);
-    }
+    owners.extend(match &plan.root {
+        Root::Scratch => [own(folder.home(), plan.user, 0o755), own(folder.home().join(".cargo"), plan.user, 0o755)],
+        Root::Overlay { upper, work, .. } => [own(upper.clone(), (0, 0), 0o755), own(work.clone(), (0, 0), 0o700)],
+    });
     owners
 }
 

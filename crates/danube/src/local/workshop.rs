@@ -88,6 +88,7 @@ impl Checkouts {
             commit: commit(pipeline, given),
             workspace: &places.workspace,
             source: &places.source,
+            title: true,
         };
         let snapshot = snapshot::take(&wanted, &|_, _, _| {}).map_err(CliError::infra)?;
         let cause = Cause { trigger: &job.trigger, actor: job.actor.as_deref().unwrap_or_default() };
@@ -100,7 +101,7 @@ impl Checkouts {
             reference: snapshot.branch.clone().or_else(|| given.reference.clone()),
             sha: snapshot.commit.clone(),
             dirty: snapshot.dirty,
-            title: title(&request.dir, snapshot.commit.as_deref()),
+            title: snapshot.title.clone(),
         };
         Ok(Prepared { plan, source, secrets: request.secrets })
     }
@@ -134,11 +135,6 @@ impl Checkouts {
             tracing::debug!(folder = %folder.display(), %error, "not removed");
         }
     }
-}
-
-/// The first line of the commit's message; a job runs without it as well.
-fn title(dir: &Path, commit: Option<&str>) -> Option<String> {
-    commit.and_then(|commit| snapshot::title(dir, commit).ok().flatten())
 }
 
 impl Workshop for Checkouts {

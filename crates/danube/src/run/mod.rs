@@ -122,7 +122,7 @@ async fn copy(arguments: &RunArgs, request: &Request, run: &RunDir) -> Result<Sn
             }
         };
         let commit = clean.then_some("HEAD");
-        let request = snapshot::Request { dir: &dir, commit, workspace: &workspace, source: &source };
+        let request = snapshot::Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false };
         let taken = snapshot::take(&request, &progress);
         if watched && started.elapsed().as_secs() >= 1 {
             note("");

@@ -1,10 +1,12 @@
 //! The processes of a job, as the machine sees them.
 
 use std::fs;
+use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Project;
+use super::dev::wait;
 
 /// Every process below another, by parent.
 pub fn below(ancestor: i32) -> Vec<(i32, String)> {
@@ -42,4 +44,20 @@ pub fn shim_of(project: &Project, child: &str) -> i32 {
 /// Kills a process as `kill -9` does.
 pub fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
+}
+
+/// The groups that were started ahead and are nobody's.
+pub fn spares(project: &Project) -> Vec<PathBuf> {
+    let entries = fs::read_dir(project.data().join("master/spares")).into_iter().flatten();
+    entries.map(|entry| entry.expect("read").path()).collect()
+}
+
+/// Waits until one is ready: its runner waits for the job.
+pub fn one_stands(project: &Project) -> PathBuf {
+    let stands = || {
+        let [spare] = spares(project).try_into().ok()?;
+        let pid: i32 = fs::read_to_string(spare.join("monitor.pid")).ok()?.trim().parse().ok()?;
+        below(pid).iter().any(|(_, name)| name.starts_with("python")).then_some(spare)
+    };
+    wait(stands).expect("one is made")
 }
