@@ -36,7 +36,8 @@ class DanubeLog extends HTMLElement {
     /** @type {Section[]} */
     this.sections = [];
     for (const element of this.querySelectorAll("details.step")) this.adopt(/** @type {HTMLDetailsElement} */ (element));
-    this.rowHeight = this.querySelector(".l")?.getBoundingClientRect().height || 20;
+    // Of one that is not wrapped.
+    this.rowHeight = parseFloat(getComputedStyle(this).lineHeight) || 20;
     this.going = false;
     this.missed = 0;
     /** @type {[number, number][]} */
