@@ -70,9 +70,10 @@ def read_images(cluster: Cluster) -> list[Image]:
 def inside(cluster: Cluster, say: Say) -> None:
     """The rest, in the namespaces."""
     began = time.monotonic()
+    control_groups.make(cluster)
+    control_groups.join(cluster, "parts")
     network.inside(cluster)
     certificates.make(cluster)
-    control_groups.make(cluster)
     control_plane.etcd(cluster)
     control_plane.api_server(cluster)
     node.containerd(cluster)
@@ -81,7 +82,7 @@ def inside(cluster: Cluster, say: Say) -> None:
     with ThreadPoolExecutor(1) as beside:
         stored = beside.submit(store, cluster, made)
         api = Api(cluster)
-        wait(api.ready, "the API server")
+        wait(cluster, api.ready, "the API server")
         for start in (control_plane.controller_manager, control_plane.scheduler, node.kubelet, node.proxy):
             start(cluster)
         account(api)
@@ -95,16 +96,19 @@ def inside(cluster: Cluster, say: Say) -> None:
 
 def store(cluster: Cluster, made: list[Image]) -> None:
     """The sandbox's image first: without it no pod starts."""
-    wait(cluster.containerd_socket.exists, "containerd")
+    wait(cluster, cluster.containerd_socket.exists, "containerd")
     for image in sorted(made, key=lambda image: image.name != "pause"):
         registry.preload(cluster, image)
     for image in made:
         registry.push(cluster, image)
 
 
-def wait(happened: Callable[[], bool], what: str, patience: float = 60) -> None:
+def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 60) -> None:
+    """Until it has, or cannot any more."""
     until = time.monotonic() + patience
     while not happened():
+        if fallen := processes.fallen(cluster):
+            raise Broken(f"{', '.join(fallen)} ended while {what} was waited for")
         if time.monotonic() > until:
             raise Broken(f"{what} did not come up within {patience:.0f} s")
         time.sleep(0.03)
