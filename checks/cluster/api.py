@@ -60,7 +60,9 @@ class Api:
     def _events(self, path: str, field: str, patience: float) -> Iterator[dict]:
         connection = self._connect(patience + 5)
         try:
-            query = urlencode({"watch": "true", "fieldSelector": field, "timeoutSeconds": max(1, int(patience))})
+            # From what the server has at hand. Without a version it wants to be as new as etcd, and with etcd 3.4, which does not tell
+            # of its progress, that ends in an error after 3 s whenever nothing of this kind has changed of late.
+            query = urlencode({"watch": "true", "fieldSelector": field, "timeoutSeconds": max(1, int(patience)), "resourceVersion": 0})
             connection.request("GET", f"{path}?{query}")
             answer = connection.getresponse()
             if answer.status != 200:

@@ -79,8 +79,8 @@ def inside(cluster: Cluster, say: Say) -> None:
     node.containerd(cluster)
     registry.start(cluster)
     made = read_images(cluster)
-    with ThreadPoolExecutor(1) as beside:
-        stored = beside.submit(store, cluster, made)
+    with ThreadPoolExecutor(2) as beside:
+        stored = [beside.submit(preload, cluster, made), beside.submit(push, cluster, made)]
         api = Api(cluster)
         wait(cluster, api.ready, "the API server")
         for start in (control_plane.controller_manager, control_plane.scheduler, node.kubelet, node.proxy):
@@ -90,15 +90,20 @@ def inside(cluster: Cluster, say: Say) -> None:
             if is_ready(seen):
                 break
         say(f"node Ready after {time.monotonic() - began:.1f} s")
-        stored.result()
+        for done in stored:
+            done.result()
     say(f"images in place after {time.monotonic() - began:.1f} s")
 
 
-def store(cluster: Cluster, made: list[Image]) -> None:
+def preload(cluster: Cluster, made: list[Image]) -> None:
     """The sandbox's image first: without it no pod starts."""
     wait(cluster, cluster.containerd_socket.exists, "containerd")
     for image in sorted(made, key=lambda image: image.name != "pause"):
         registry.preload(cluster, image)
+
+
+def push(cluster: Cluster, made: list[Image]) -> None:
+    wait(cluster, lambda: registry.answers(cluster), "the registry")
     for image in made:
         registry.push(cluster, image)
 

@@ -9,6 +9,7 @@ import unittest
 from pathlib import Path
 
 import machine
+import namespaces
 import take_down
 from namespaces import ENTRY
 from settings import Cluster, states
@@ -44,10 +45,7 @@ class Endings(unittest.TestCase):
 
     def processes_of(self, name: str) -> list[int]:
         """By their pid namespace, pods' and all, so that none can hide behind another name."""
-        status = front_door("status", name).stdout
-        holder = int(status.split("process ")[1].split()[0])
-        first = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()[0]
-        namespace = os.readlink(f"/proc/{first}/ns/pid")
+        namespace = os.readlink(f"/proc/{namespaces.first(Cluster(name))}/ns/pid")
         found = []
         for process in filter(str.isdigit, os.listdir("/proc")):
             try:
