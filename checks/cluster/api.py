@@ -46,7 +46,7 @@ class Api:
         except OSError:
             return False
 
-    def watch(self, path: str, field: str, patience: float = 60) -> Iterator[dict]:
+    def watch(self, path: str, field: str, patience: float = 120) -> Iterator[dict]:
         """Each state of the objects that a field selector names, as it comes; ends with an error when time is up."""
         until = time.monotonic() + patience
         while (left := until - time.monotonic()) > 0:

@@ -14,11 +14,14 @@ from layout import File, Recipe
 from needs import BUSYBOX
 from support import PODS, Standing, front_door
 
+# What the kubelet sets, to 10, 1 and 1.
+MACHINE_WIDE = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
+
 
 class Pods(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.before = [Path(f"/proc/sys/{name}").read_text().strip() for name in ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")]
+        cls.before = "".join(Path(f"/proc/sys/{name}").read_text().strip() for name in MACHINE_WIDE)
         cls.one = Standing("p")
         cls.addClassCleanup(cls.one.down)
         print(cls.one.told)
@@ -59,11 +62,10 @@ class Pods(unittest.TestCase):
     def test_the_kubelet_sets_what_is_the_machines_for_itself_alone(self) -> None:
         number = (self.one.cluster.state / "parts" / "kubelet.pid").read_text()
 
-        def settings_as_seen_by(*words: str) -> list[str]:
-            names = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
-            return front_door("exec", self.one.name, *words, "cat", *(f"/proc/sys/{name}" for name in names)).stdout.split()
+        def settings_as_seen_by(*words: str) -> str:
+            return front_door("exec", self.one.name, *words, "cat", *(f"/proc/sys/{name}" for name in MACHINE_WIDE)).stdout.replace("\n", "")
 
-        self.assertEqual(settings_as_seen_by("nsenter", "--target", number, "--mount"), ["10", "1", "1"])
+        self.assertEqual(settings_as_seen_by("nsenter", "--target", number, "--mount"), "1011")
         self.assertEqual(settings_as_seen_by(), self.before)
 
     def test_without_host_users_root_is_nobody_on_the_machine(self) -> None:
