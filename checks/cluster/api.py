@@ -3,6 +3,7 @@
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -45,14 +46,28 @@ class Api:
         except OSError:
             return False
 
-    def watch(self, path: str, field: str, patience: float = 60) -> Iterator[dict]:
+    def watch(self, path: str, field: str, patience: float = 120) -> Iterator[dict]:
         """Each state of the objects that a field selector names, as it comes; ends with an error when time is up."""
-        connection = self._connect(patience)
-        try:
-            connection.request("GET", f"{path}?{urlencode({'watch': 'true', 'fieldSelector': field, 'timeoutSeconds': int(patience)})}")
-            for line in connection.getresponse():
-                event = json.loads(line)
+        until = time.monotonic() + patience
+        while (left := until - time.monotonic()) > 0:
+            for event in self._events(path, field, left):
+                # The server wants the watch to be begun anew, from the present state.
+                if event["type"] == "ERROR":
+                    break
                 yield event["object"] if event["type"] != "DELETED" else {**event["object"], "deleted": True}
+        raise Broken(f"{field} at {path} did not come to what was waited for in {patience:.0f} s")
+
+    def _events(self, path: str, field: str, patience: float) -> Iterator[dict]:
+        connection = self._connect(patience + 5)
+        try:
+            # From what the server has at hand. Without a version it wants to be as new as etcd, and with etcd 3.4, which does not tell
+            # of its progress, that ends in an error after 3 s whenever nothing of this kind has changed of late.
+            query = urlencode({"watch": "true", "fieldSelector": field, "timeoutSeconds": max(1, int(patience)), "resourceVersion": 0})
+            connection.request("GET", f"{path}?{query}")
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise Broken(f"watching {path}: {answer.status} {answer.read(500)!r}")
+            for line in answer:
+                yield json.loads(line)
         finally:
             connection.close()
-        raise Broken(f"{field} at {path} did not come to what was waited for in {patience:.0f} s")

@@ -70,18 +70,19 @@ def read_images(cluster: Cluster) -> list[Image]:
 def inside(cluster: Cluster, say: Say) -> None:
     """The rest, in the namespaces."""
     began = time.monotonic()
+    control_groups.make(cluster)
+    control_groups.join(cluster, "parts")
     network.inside(cluster)
     certificates.make(cluster)
-    control_groups.make(cluster)
     control_plane.etcd(cluster)
     control_plane.api_server(cluster)
     node.containerd(cluster)
     registry.start(cluster)
     made = read_images(cluster)
-    with ThreadPoolExecutor(1) as beside:
-        stored = beside.submit(store, cluster, made)
+    with ThreadPoolExecutor(2) as beside:
+        stored = [beside.submit(preload, cluster, made), beside.submit(push, cluster, made)]
         api = Api(cluster)
-        wait(api.ready, "the API server")
+        wait(cluster, api.ready, "the API server")
         for start in (control_plane.controller_manager, control_plane.scheduler, node.kubelet, node.proxy):
             start(cluster)
         account(api)
@@ -89,22 +90,30 @@ def inside(cluster: Cluster, say: Say) -> None:
             if is_ready(seen):
                 break
         say(f"node Ready after {time.monotonic() - began:.1f} s")
-        stored.result()
+        for done in stored:
+            done.result()
     say(f"images in place after {time.monotonic() - began:.1f} s")
 
 
-def store(cluster: Cluster, made: list[Image]) -> None:
+def preload(cluster: Cluster, made: list[Image]) -> None:
     """The sandbox's image first: without it no pod starts."""
-    wait(cluster.containerd_socket.exists, "containerd")
+    wait(cluster, cluster.containerd_socket.exists, "containerd")
     for image in sorted(made, key=lambda image: image.name != "pause"):
         registry.preload(cluster, image)
+
+
+def push(cluster: Cluster, made: list[Image]) -> None:
+    wait(cluster, lambda: registry.answers(cluster), "the registry")
     for image in made:
         registry.push(cluster, image)
 
 
-def wait(happened: Callable[[], bool], what: str, patience: float = 60) -> None:
+def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 120) -> None:
+    """Until it has, or cannot any more."""
     until = time.monotonic() + patience
     while not happened():
+        if fallen := processes.fallen(cluster):
+            raise Broken(f"{', '.join(fallen)} ended while {what} was waited for")
         if time.monotonic() > until:
             raise Broken(f"{what} did not come up within {patience:.0f} s")
         time.sleep(0.03)

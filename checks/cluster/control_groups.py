@@ -23,10 +23,10 @@ def hierarchies() -> Iterator[tuple[Path, bool]]:
 
 
 def make(cluster: Cluster) -> None:
-    """The groups of pods and of test clients. The kubelet wants its own to exist in every hierarchy."""
+    """The groups of pods, of Kubernetes itself and of test clients. The kubelet wants its own to exist in every hierarchy."""
     for hierarchy, second in hierarchies():
         top = hierarchy / cluster.control_group
-        for group in (top, top / "pods", top / "clients"):
+        for group in (top, top / "pods", top / "parts", top / "clients"):
             group.mkdir(exist_ok=True)
             inherit(group)
         limit = top / "clients" / ("memory.max" if second else "memory.limit_in_bytes")
@@ -42,16 +42,18 @@ def inherit(group: Path) -> None:
             own.write_text(above.read_text())
 
 
-def join_clients(cluster: Cluster) -> None:
-    """Puts this process, and what it becomes, under the limit of test clients."""
-    held = False
+def join(cluster: Cluster, which: str) -> None:
+    """Puts this process, and what it becomes, into one of them."""
     for hierarchy, _ in hierarchies():
-        group = hierarchy / cluster.control_group / "clients"
-        if any((group / name).exists() for name in ("memory.max", "memory.limit_in_bytes")):
-            (group / "cgroup.procs").write_text(str(os.getpid()))
-            held = True
-    if not held:
+        (hierarchy / cluster.control_group / which / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def join_clients(cluster: Cluster) -> None:
+    """The group of test clients, whose memory must be limited."""
+    groups_of_clients = [hierarchy / cluster.control_group / "clients" for hierarchy, _ in hierarchies()]
+    if not any((group / name).exists() for group in groups_of_clients for name in ("memory.max", "memory.limit_in_bytes")):
         raise Broken(f"no control group limits the memory of clients of {cluster.name}; is it up?")
+    join(cluster, "clients")
 
 
 def groups(cluster: Cluster) -> list[Path]:

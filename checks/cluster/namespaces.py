@@ -23,7 +23,7 @@ def make(cluster: Cluster) -> None:
             ["sh", "-c", HOLD, "sh", cluster.handle, *UNSHARE, sys.executable, "-I", ENTRY, "hold", cluster.name],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not (cluster.state / "held").exists():
         if time.monotonic() > until:
             raise Broken(f"the namespaces of {cluster.name} did not come up: {(cluster.state / 'holder.log').read_text()}")

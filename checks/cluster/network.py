@@ -4,11 +4,15 @@ import subprocess
 from pathlib import Path
 
 import namespaces
+import programs
 from settings import Cluster
+
+# Which the pods hang on.
+BRIDGE = "cni0"
 
 
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
+    subprocess.run(["ip", *words], check=True, env={"PATH": programs.path()})
 
 
 def link(cluster: Cluster) -> None:
@@ -24,9 +28,10 @@ def inside(cluster: Cluster) -> None:
     ip("link", "set", "lo", "up")
     ip("address", "add", f"{cluster.address}/30", "dev", "eth0")
     ip("link", "set", "eth0", "up")
-    ip("route", "add", "default", "via", cluster.gateway)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     Path("/proc/sys/net/bridge/bridge-nf-call-iptables").write_text("1")
+    # The machine would send its answers to a pod's address to its own default route.
+    subprocess.run(["iptables", "-A", "FORWARD", "-i", BRIDGE, "-o", "eth0", "-j", "REJECT"], check=True, env={"PATH": programs.path()})
 
 
 def exists(interface: str) -> bool:
@@ -36,4 +41,4 @@ def exists(interface: str) -> bool:
 def unlink(cluster: Cluster) -> None:
     """The kernel removes the link with the namespace, but in its own time."""
     if exists(cluster.interface):
-        subprocess.run(["ip", "link", "delete", cluster.interface], capture_output=True)
+        subprocess.run(["ip", "link", "delete", cluster.interface], capture_output=True, env={"PATH": programs.path()})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import programs
 from needs import PLUGINS
+from network import BRIDGE
 from processes import launch
 from settings import Cluster
 
@@ -75,7 +76,7 @@ def containerd(cluster: Cluster) -> None:
 def pod_network(cluster: Cluster) -> None:
     """A bridge and addresses of this node; published ports."""
     ranges = {"ranges": [[{"subnet": cluster.pods}]], "routes": [{"dst": "0.0.0.0/0"}], "dataDir": "/run/cni-addresses"}
-    bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True, "ipam": {"type": "host-local", **ranges}}
+    bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "hairpinMode": True, "ipam": {"type": "host-local", **ranges}}
     plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
     folder = cluster.state / "cni"
     folder.mkdir()

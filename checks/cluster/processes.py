@@ -50,6 +50,12 @@ def running(cluster: Cluster, part: str) -> int | None:
     return None
 
 
+def fallen(cluster: Cluster) -> list[str]:
+    """Parts that were started and run no more. Run inside."""
+    started = [part for part in PARTS if words_of(cluster, part).with_suffix(".pid").exists()]
+    return [part for part in started if running(cluster, part) is None]
+
+
 def stop(cluster: Cluster, part: str, how: signal.Signals) -> None:
     """Sends it a signal, and waits until it is gone if it is one that ends it. Run inside."""
     number = running(cluster, part)

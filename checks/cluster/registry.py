@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import ssl
 import subprocess
 import tarfile
@@ -45,6 +46,15 @@ def start(cluster: Cluster) -> None:
 def reference(cluster: Cluster, image: Image) -> str:
     """What a pod says to get exactly this image."""
     return f"{cluster.registry}/{image.name}@{image.digest}"
+
+
+def answers(cluster: Cluster) -> bool:
+    """Whether it listens."""
+    try:
+        socket.create_connection((cluster.address, 5000), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 def push(cluster: Cluster, image: Image) -> None:

@@ -1,5 +1,6 @@
 """What pods can rely on in the cluster."""
 
+import socket
 import tempfile
 import unittest
 from pathlib import Path
@@ -13,10 +14,14 @@ from layout import File, Recipe
 from needs import BUSYBOX
 from support import PODS, Standing, front_door
 
+# What the kubelet sets, to 10, 1 and 1.
+MACHINE_WIDE = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
+
 
 class Pods(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
+        cls.before = "".join(Path(f"/proc/sys/{name}").read_text().strip() for name in MACHINE_WIDE)
         cls.one = Standing("p")
         cls.addClassCleanup(cls.one.down)
         print(cls.one.told)
@@ -24,7 +29,7 @@ class Pods(unittest.TestCase):
     def test_the_node_is_ready_and_of_the_versions_that_were_built(self) -> None:
         node = self.one.api.ask("GET", f"/api/v1/nodes/{self.one.facts['NODE']}")
         info = node["status"]["nodeInfo"]
-        self.assertEqual((info["kubeletVersion"], info["containerRuntimeVersion"]), (f"v{settings.KUBERNETES}", f"containerd://v{settings.CONTAINERD}"))
+        self.assertEqual((info["kubeletVersion"], info["containerRuntimeVersion"]), (f"v{settings.KUBERNETES}", f"containerd://{settings.CONTAINERD}"))
         handlers = node["status"]["runtimeHandlers"]
         self.assertTrue(all(handler["features"]["userNamespaces"] for handler in handlers), handlers)
 
@@ -53,6 +58,15 @@ class Pods(unittest.TestCase):
             return any("not found" in state.get("message", "") for state in states)
 
         self.one.until("unpulled", refused)
+
+    def test_the_kubelet_sets_what_is_the_machines_for_itself_alone(self) -> None:
+        number = (self.one.cluster.state / "parts" / "kubelet.pid").read_text()
+
+        def settings_as_seen_by(*words: str) -> str:
+            return front_door("exec", self.one.name, *words, "cat", *(f"/proc/sys/{name}" for name in MACHINE_WIDE)).stdout.replace("\n", "")
+
+        self.assertEqual(settings_as_seen_by("nsenter", "--target", number, "--mount"), "1011")
+        self.assertEqual(settings_as_seen_by(), self.before)
 
     def test_without_host_users_root_is_nobody_on_the_machine(self) -> None:
         looks = {"command": ["cat", "/proc/self/uid_map"]}
@@ -109,13 +123,17 @@ class Pods(unittest.TestCase):
         self.one.start("listens", {"command": ["sh", "-c", "echo hello | nc -l -p 8000"]})
         address = self.one.running("listens")["status"]["podIP"]
         self.assertEqual(self.one.output("asks", {"command": ["sh", "-c", f"until nc -w 2 {address} 8000; do :; done"]}), "hello\n")
-        service = self.one.cluster.first_service
-        self.one.output("asks-api", {"command": ["nc", "-z", "-w", "5", service, "443"]})
+        self.assertEqual(self.connects("asks-api", self.one.cluster.first_service, 443), "connected\n")
+
+    def connects(self, name: str, address: str, port: int) -> str:
+        """What a pod that opens one connection says of it."""
+        program = "import socket, sys\ntry: socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)\nexcept OSError as e: print(e)\nelse: print('connected')"
+        return self.one.output(name, {"image": self.one.image("worker"), "command": ["python3", "-I", "-c", program, address, str(port)]})
 
     def test_there_is_no_way_out_of_the_cluster(self) -> None:
-        gateway = self.one.cluster.gateway
-        blocked = {"command": ["sh", "-c", f"! nc -z -w 1 {gateway} 22 && ! nc -z -w 1 192.0.2.1 80"]}
-        self.one.output("no-way-out", blocked)
+        with socket.create_server((self.one.cluster.gateway, 0)) as server:
+            self.assertIn("refused", self.connects("to-the-machine", self.one.cluster.gateway, server.getsockname()[1]))
+        self.assertIn("unreachable", self.connects("to-the-world", "192.0.2.1", 80))
 
     def test_a_client_that_takes_memory_without_end_is_ended_alone(self) -> None:
         eats = f"x = bytearray({control_groups.CLIENT_MEMORY * 2}); print('had it all')"
