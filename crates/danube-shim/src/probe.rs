@@ -42,13 +42,18 @@ mod tests {
     async fn a_listener_that_resets_at_once_accepts_all_the_same() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("its address").port();
+        let (taken, each) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("a socket");
+                drop(stream);
+                taken.send(()).expect("the test goes on");
             }
         });
         for _ in 0..2000 {
             assert!(accepts(port).await);
+            // A queue that nobody empties on a busy machine would be full after some hundred.
+            each.recv().expect("it was accepted");
         }
     }
 
