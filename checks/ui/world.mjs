@@ -84,10 +84,10 @@ export async function world({ jobs = 1 } = {}) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };
-  const running = async (id) => {
+  const running = async (id, name = "Build") => {
     for (;;) {
       const job = await api("GET", `/api/v1/jobs/${id}`);
-      if (job.steps.some((step) => step.name === "Build")) return job;
+      if (job.steps.some((step) => step.name === name)) return job;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };
