@@ -27,7 +27,7 @@ pub(super) fn kind(c: char, before: Option<char>) -> Kind {
 }
 
 /// Control characters; what changes the direction of text; what is invisible, or a space that is none.
-const fn is_boxed(c: char) -> bool {
+pub(crate) const fn is_boxed(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
         | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

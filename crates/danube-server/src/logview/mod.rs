@@ -12,6 +12,7 @@ mod scan;
 mod shown;
 
 pub(crate) use cutter::{Cutter, plain};
+pub(crate) use glyph::is_boxed;
 use html::{Marks, write};
 pub(crate) use needle::{Case, Needle};
 pub(crate) use row::{Rows, Times, text};

@@ -16,6 +16,7 @@ pub(crate) mod job;
 mod link;
 pub(crate) mod log;
 pub(crate) mod login;
+mod markdown;
 pub(crate) mod pipeline;
 pub(crate) mod problem;
 pub(crate) mod queue;

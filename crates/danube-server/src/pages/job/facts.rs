@@ -10,6 +10,7 @@ use danube_store::jobs::JobRow;
 use danube_store::{artifacts, containers, egress, reports, summaries};
 
 use crate::context::Ctx;
+use crate::pages::markdown;
 use crate::pages::state::State;
 use crate::pages::time::duration;
 use crate::pages::visitor::Visitor;
@@ -24,6 +25,7 @@ pub(super) struct Facts {
     pub tests: Option<String>,
     pub artifacts: Vec<String>,
     pub artifact_count: usize,
+    /// As HTML.
     pub summaries: Vec<String>,
     /// Names that were asked for and allowed, and those that were refused.
     pub hosts: usize,
@@ -66,7 +68,7 @@ impl Facts {
             tests: tests(&counts),
             artifact_count: artifacts.len(),
             artifacts: artifacts.into_iter().take(NAMED).map(|artifact| artifact.name).collect(),
-            summaries: summaries.into_iter().map(|summary| summary.text).collect(),
+            summaries: summaries.into_iter().map(|summary| markdown::to_html(&summary.text)).collect(),
             hosts: allowed,
             denied: denied.into_iter().take(NAMED).collect(),
             params: given_params(&row.params),
