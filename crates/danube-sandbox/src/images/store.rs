@@ -152,11 +152,14 @@ impl ImageStore {
             if let Some(stored) = self.get(key)? {
                 return Ok(stored);
             }
-            let lock = self.lock(key, FlockOperation::LockExclusive)?;
-            if !self.has(key)? {
-                self.make(key, image, hands)?;
+            match self.lock(key, FlockOperation::NonBlockingLockExclusive) {
+                Ok(_lock) if self.has(key)? => {}
+                Ok(_lock) => self.make(key, image, hands)?,
+                // Somebody unpacks it, whom the next look waits for; or uses it already, perhaps for hours, and then it
+                // is there. To wait for the lock itself would be to wait for the end of that use.
+                Err(ImageError::InUse(_)) => std::thread::yield_now(),
+                Err(error) => return Err(error),
             }
-            drop(lock);
         }
     }
 

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use danube_core::runtime::ImageSource;
 use danube_sandbox::images::{
@@ -15,6 +16,9 @@ use danube_sandbox::images::{
 
 use crate::builder::{Layout, Tar};
 use crate::world::World;
+
+/// A guard against a test that hangs; nothing is measured with it.
+const HUNG: Duration = Duration::from_secs(60);
 
 fn here() -> Here<impl FnMut(u64, u64)> {
     Here { ownership: Ownership::Single, limits: Limits::default(), progress: |_, _| {} }
@@ -70,6 +74,33 @@ fn eight_threads_unpack_one_image_once() {
         }
     });
     assert_eq!(unpacked.load(Ordering::SeqCst), 1);
+}
+
+/// Containers of one job start together and keep their image until the job ends: nobody may wait for another's end.
+#[test]
+fn whoever_is_late_does_not_wait_until_the_others_have_done_with_the_image() {
+    let world = World::new();
+    let layer = Tar::new().file("f", "x").build();
+    let (image, key) = image(&Layout::of(&world.image(), vec![layer]).source());
+    let (told, all) = std::sync::mpsc::channel();
+    for round in 0..40 {
+        let (start, done) = (Arc::new(Barrier::new(4)), Arc::new(Barrier::new(4)));
+        for _ in 0..4 {
+            let (store, told) = (world.root().join(format!("store-{round}")), told.clone());
+            let (image, key, start, done) = (image.clone(), key.clone(), start.clone(), done.clone());
+            std::thread::spawn(move || {
+                let store = ImageStore::open(&store).unwrap();
+                start.wait();
+                let held = store.ensure(&key, &image, &mut here()).unwrap();
+                done.wait();
+                drop(held);
+                told.send(()).unwrap();
+            });
+        }
+        for _ in 0..4 {
+            all.recv_timeout(HUNG).unwrap_or_else(|_| panic!("round {round}: somebody waits for ever"));
+        }
+    }
 }
 
 #[test]

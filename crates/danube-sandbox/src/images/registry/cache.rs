@@ -103,17 +103,17 @@ impl Cache {
             if let Some(held) = self.hold(digest)? {
                 return Ok(held);
             }
-            let lock = match self.lock(digest.hex(), FlockOperation::NonBlockingLockExclusive) {
+            match self.lock(digest.hex(), FlockOperation::NonBlockingLockExclusive) {
+                Ok(_lock) if self.blob(digest).exists() => {}
+                Ok(_lock) => self.make(digest, download)?,
+                // Somebody downloads it, whom the next look waits for, or holds it already. To wait for the lock itself would
+                // be to wait for whoever holds it, who may be waiting for what this process holds.
                 Err(ImageError::InUse(_)) => {
                     waits();
-                    self.lock(digest.hex(), FlockOperation::LockExclusive)?
+                    drop(self.lock(digest.hex(), FlockOperation::LockShared)?);
                 }
-                lock => lock?,
-            };
-            if !self.blob(digest).exists() {
-                self.make(digest, download)?;
+                Err(error) => return Err(error),
             }
-            drop(lock);
         }
     }
 
