@@ -119,6 +119,12 @@ impl Store {
         self.writer.broken_now()
     }
 
+    /// Whether nothing can be written any more, for it failed or was closed.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.writer.broken_now().is_some() || self.writer.is_closed()
+    }
+
     /// Connections that see what is committed and cannot write.
     #[must_use]
     pub fn read(&self) -> &SqlitePool {

@@ -125,6 +125,10 @@ impl Writer {
         answer.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| error.located(&self.dir))
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.queue.send(Message::Close(done)).await.is_ok() {

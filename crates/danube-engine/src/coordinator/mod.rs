@@ -61,7 +61,7 @@ where
             Call::ReportsJunit(junit) => report::junit(&self.0, id, &junit).await,
             Call::SummaryMarkdown(summary) => summary::markdown(&self.0, id, summary).await,
         };
-        if answer.is_err() && self.0.services.store.broken_now().is_some() {
+        if answer.is_err() && self.0.services.store.has_ended() {
             // This engine ends. The call stays unanswered, and is handed to the next one, which can do it.
             std::future::pending::<()>().await;
         }
