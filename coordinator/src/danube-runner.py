@@ -32,7 +32,9 @@ def wait() -> None:
     os.dup2(null, 0)
     os.close(null)
     os.environb.clear()
-    os.environb.update(pair.split(b"=", 1) for pair in environment)
+    for pair in environment:
+        name, _, value = pair.partition(b"=")
+        os.environb[name] = value
     os.chdir(directory)
 
 
