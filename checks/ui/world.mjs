@@ -26,7 +26,7 @@ def build():
     step.run(f"for n in $(seq 1 30); do echo compiling module $n; done; sleep {ctx.params['seconds']}", name="Build")
     step.run("mkdir -p dist && echo bytes > dist/app.tar && echo more > dist/notes.txt", name="Pack")
     artifacts.upload("dist/**")
-    summary.markdown("# Built\\n\\nFor **" + ctx.params["target"] + "**, see [the notes](https://example.org/notes)\\n\\n| file | bytes |\\n|---|---|\\n| app.tar | 6 |\\n\\n```\\nsha256sum dist/*\\n```\\n\\n- <script>alert(1)</script>")
+    summary.markdown("# Built\\n\\nFor **" + ctx.params["target"] + "**, see [the notes](https://example.org/notes)\\n\\n| file | bytes |\\n|---|---|\\n| app.tar | 6 |\\n\\n~~~\\nsha256sum dist/*\\n~~~\\n\\n- <script>alert(1)</script>")
     verdict = "fail" if ctx.params["fail"] else "pass"
     ended = step.run(["sh", "tests.sh", verdict], name="Run tests", check=False)
     reports.junit("junit.xml")
