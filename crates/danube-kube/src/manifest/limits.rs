@@ -24,7 +24,7 @@ pub fn of_installer() -> ResourceRequirements {
 
 /// What all containers of a pod may use together: their own limits, and one worker's for those that are added later.
 pub fn of_pod(spec: &GroupSpec, settings: &Settings) -> ResourceRequirements {
-    let each = super::counted(spec).map(|container| effective(container, settings));
+    let each = spec.containers.iter().map(|container| effective(container, settings));
     let sum = each.chain([settings.worker]).fold(Resources::default(), |sum, one| Resources {
         cpu_millis: added(sum.cpu_millis, one.cpu_millis),
         memory_bytes: added(sum.memory_bytes, one.memory_bytes),

@@ -129,10 +129,5 @@ fn pull_secrets(settings: &Settings) -> Option<Vec<LocalObjectReference>> {
     Some(named.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty())
 }
 
-/// Every container whose limits count, in the order in which they stand in the pod.
-fn counted(spec: &GroupSpec) -> impl Iterator<Item = &ContainerSpec> {
-    spec.containers.iter()
-}
-
 #[cfg(test)]
 pub(crate) mod tests;

@@ -21,7 +21,7 @@ const TMP_BYTES: u64 = 256 << 20;
 
 /// All volumes of a pod.
 pub fn of(spec: &GroupSpec, settings: &Settings) -> Vec<Volume> {
-    let asked = super::counted(spec).filter_map(|container| container.resources.disk_bytes).max();
+    let asked = spec.containers.iter().filter_map(|container| container.resources.disk_bytes).max();
     let mut volumes = vec![
         empty("shim", SHIM_BYTES),
         empty("workspace", asked.unwrap_or(settings.workspace_bytes)),

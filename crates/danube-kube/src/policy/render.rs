@@ -58,7 +58,7 @@ fn policy(
     egress: Vec<Egress>,
     settings: &Settings,
 ) -> CiliumNetworkPolicy {
-    let labels = [(names::INSTANCE.to_owned(), settings.instance.clone())].into();
+    let labels = [(names::INSTANCE.to_owned(), names::label(&settings.instance))].into();
     CiliumNetworkPolicy {
         api_version: "cilium.io/v2".to_owned(),
         kind: "CiliumNetworkPolicy".to_owned(),
