@@ -30,6 +30,7 @@ const PAGES = {
   artifacts: `${P}/1/artifacts`,
   compare: `${P}/compare/1...3`,
   queue: "/queue",
+  "a question": `${P}/4/cancel`,
   search: "/search?q=%233",
   "nothing found": "/search?q=zzz",
   system: "/system",
@@ -232,16 +233,171 @@ test("new runs do not push away what is read: they wait until they are asked for
 });
 
 test("a tab that nobody looks at keeps its title and its picture true", async () => {
-  const { context, page } = await look(`${P}/4`);
-  const seen = await page.evaluate(async () => {
-    const { entitle } = await import(document.querySelector("script[src$='live.js']").src);
-    const { state, icon } = await (await fetch(`${location.pathname}/summary`)).json();
-    const shown = [document.title, document.querySelector("link[rel=icon]").getAttribute("href")];
-    entitle("failed · script", icon.replace("run", "fail"));
-    return [shown[0].startsWith(`${state} #4`), shown[1] === icon, document.title, document.querySelector("link[rel=icon]").getAttribute("href").endsWith("favicon-fail.svg")];
+  const { id, number } = await house.start();
+  const { context, page } = await look("/welcome");
+  // As if the tab were behind another one; and no minute is waited for.
+  await page.clock.install();
+  await page.addInitScript(() => {
+    globalThis.behind = false;
+    Object.defineProperty(document, "hidden", { get: () => globalThis.behind });
   });
-  assert.deepEqual(seen, [true, true, "failed · script #4 date-picker · Danube", true]);
+  await page.goto(`${house.url}${P}/${number}`);
+  const title = await page.title(), asked = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await page.evaluate(() => { globalThis.behind = true; document.dispatchEvent(new Event("visibilitychange")); });
+  await house.api("POST", `/api/v1/jobs/${id}/cancel`);
+  await house.ended(id);
+  await page.clock.runFor(5000);
+  assert.equal(await page.title(), title, "it asks for nothing yet");
+  await page.clock.runFor(40000);
+  await page.waitForFunction(() => document.title.startsWith("cancelled"));
+  assert.ok(await page.evaluate(() => document.querySelector("link[rel=icon]").getAttribute("href").endsWith(".svg")));
+  assert.deepEqual([...new Set(asked)], [`${P}/${number}/summary`], "one line, and not the page");
+  const so_far = asked.length;
+  await page.clock.runFor(120000);
+  assert.equal(asked.length, so_far, "once it is over there is nothing to ask");
+  assert.match(title, new RegExp(`#${number} date-picker`));
+  assert.match(await page.title(), new RegExp(`^cancelled #${number} date-picker`));
   await context.close();
+});
+
+test("a wrong value comes back with the form, and what is said about it leads to the field", async () => {
+  for (const javaScriptEnabled of [true, false]) {
+    const { context, page } = await look(`${P}/run`, { javaScriptEnabled });
+    await page.getByLabel("seconds").fill("soon");
+    await page.getByRole("button", { name: "Run date-picker" }).click();
+    await page.getByRole("alert").waitFor();
+    assert.match(await page.title(), /^Error:/);
+    assert.equal(await page.getByLabel("seconds").inputValue(), "soon");
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("role")), "alert", "what is wrong is read first");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    const field = await page.evaluate(() => {
+      const target = document.querySelector(":target");
+      return [target?.id, target?.getAttribute("aria-invalid"), document.getElementById(target?.getAttribute("aria-describedby")?.split(" ").at(-1) ?? "")?.textContent];
+    });
+    assert.deepEqual(field.slice(0, 2), ["p-seconds", "true"]);
+    assert.match(field[2], /seconds/);
+    // The next key goes to the field.
+    await page.keyboard.press("Tab");
+    const before = await page.evaluate(() => document.activeElement?.id);
+    assert.ok(["p-seconds", "p-target"].includes(before), before);
+    await context.close();
+  }
+});
+
+test("who looks at a list sees what comes at once, by one stream", async () => {
+  const { context, page } = await look("/queue");
+  const asked = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await page.reload();
+  const { id, number } = await house.start();
+  const began = Date.now();
+  await page.locator(`#list a[href="${P}/${number}"]`).waitFor({ timeout: 60000 });
+  console.log(`a new run was in the queue after ${Date.now() - began} ms`);
+  await house.api("POST", `/api/v1/jobs/${id}/cancel`);
+  await page.locator(`#list a[href="${P}/${number}"]`).waitFor({ state: "detached", timeout: 60000 });
+  assert.equal(asked.filter((where) => where === "/events").length, 1);
+  assert.deepEqual(complaints(context), []);
+  await context.close();
+});
+
+test("where there is no stream a list is looked at now and then", async () => {
+  const { context, page } = await look("/welcome");
+  await page.route("**/events?*", (route) => route.abort());
+  await page.clock.install();
+  await page.goto(`${house.url}/queue`);
+  const { id, number } = await house.start();
+  const shown = page.locator(`#list a[href="${P}/${number}"]`);
+  for (let n = 0; n < 30 && !await shown.count(); n += 1) {
+    await page.clock.runFor(5000);
+    await page.waitForTimeout(200);
+  }
+  assert.equal(await shown.count(), 1);
+  await house.api("POST", `/api/v1/jobs/${id}/cancel`);
+  await context.close();
+});
+
+test("nothing that is in view shifts when a list changes", async () => {
+  for (const where of ["/", "/queue", P]) {
+    const { context, page } = await look(where);
+    await page.evaluate(() => {
+      globalThis.shifts = [];
+      new PerformanceObserver((list) => { for (const entry of list.getEntries()) globalThis.shifts.push(entry.sources.map((source) => source.node?.outerHTML?.slice(0, 80) ?? source.node?.textContent)); })
+        .observe({ type: "layout-shift" });
+    });
+    const height = () => page.evaluate(() => [...new Set([...document.querySelectorAll("#list tbody tr")].map((row) => row.getBoundingClientRect().height))]);
+    const before = await height();
+    const { id, number } = await house.start();
+    if (where !== "/") await page.locator(`#list a[href="${P}/${number}"]`).waitFor({ timeout: 60000 });
+    await house.api("POST", `/api/v1/jobs/${id}/cancel`);
+    await house.ended(id);
+    await page.waitForTimeout(3000);
+    // A new row at the top of what is looked at is no surprise, and pushes those below it as a whole.
+    const shifts = await page.evaluate(() => globalThis.shifts);
+    if (where !== P) assert.deepEqual(shifts, [], where);
+    assert.ok((await height()).every((one) => before.includes(one)), `${where}: rows keep their height`);
+    await context.close();
+  }
+});
+
+test("eight tabs at once all load and all stay true, whatever a browser's connections are", async () => {
+  const { id, number } = await house.start({ seconds: "600" });
+  const { context } = await look("/welcome");
+  const places = ["/", "/queue", P, `${P}/4/log`, "/queue", "/", `${P}/4/log`, "/queue"];
+  const tabs = await Promise.all(places.map(() => context.newPage()));
+  await Promise.all(tabs.map((tab, n) => tab.goto(house.url + places[n], { timeout: 60000 })));
+  const held = await tabs[0].evaluate(async () => (await navigator.locks.query()).held.length);
+  assert.ok(held <= 4, `${held} streams`);
+  await house.api("POST", `/api/v1/jobs/${id}/cancel`);
+  await house.ended(id);
+  for (const [n, tab] of tabs.entries()) {
+    if (places[n] === "/queue") await tab.locator(`#list a[href="${P}/${number}"]`).waitFor({ state: "detached", timeout: 60000 });
+  }
+  // And a ninth one loads while they are there.
+  const ninth = await context.newPage();
+  await ninth.goto(`${house.url}${P}/3`, { timeout: 60000 });
+  assert.match(await ninth.title(), /#3/);
+  await context.close();
+});
+
+test("times are the server's, also where the browser's clock is wrong", async () => {
+  const { context, page } = await look("/welcome");
+  // A day ahead, and going.
+  await page.addInitScript(() => {
+    const real = Date.now.bind(Date), day = 86400000;
+    globalThis.Date = class extends Date {
+      constructor(...given) { if (given.length) super(...given); else super(real() + day); }
+      static now() { return real() + day; }
+    };
+  });
+  await page.goto(`${house.url}/queue`);
+  assert.match(await page.locator(".foot").innerText(), /clock of this device is 2[34]h \d\dm ahead/);
+  const since = page.locator("[data-since]").first(), before = await since.innerText();
+  assert.match(before, /^(\d+(\.\d)?s|\d+m \d\ds)$/, "not a day");
+  await page.waitForFunction((before) => document.querySelector("[data-since]").textContent !== before, before);
+  assert.match(await page.locator("#list .when").first().innerText(), /\d+ (s|min) ago/);
+  assert.deepEqual(complaints(context), []);
+  await context.close();
+  const right = await look("/queue");
+  assert.doesNotMatch(await right.page.locator(".foot").innerText(), /clock of this device/);
+  await right.context.close();
+});
+
+test("a screen four times as large shows the same, and nothing is cut", async () => {
+  // 1280 pixels at 400 % are 320 of the page's own, each four of the screen's.
+  for (const [name, where] of [["failed", PAGES.failed], ["pipelines", "/"], ["log", PAGES.log]]) {
+    const { context, page } = await look(where, { viewport: { width: 320, height: 256 }, deviceScaleFactor: 4 });
+    await picture(page, `${name}-400-percent`);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 320), name);
+    // Text that is larger than its box is cut, unless the box scrolls.
+    const cut = await page.evaluate(() => [...document.querySelectorAll("main *, header *")].filter((element) => {
+      const style = getComputedStyle(element);
+      return style.overflowX === "hidden" && element.scrollWidth > element.clientWidth + 1 && !element.closest(".hidden, [hidden]") && style.display !== "inline";
+    }).map((element) => element.outerHTML.slice(0, 100)));
+    assert.deepEqual(cut, [], name);
+    await context.close();
+  }
 });
 
 test("states can be told apart in grey, in forced colours, and on paper", async () => {
@@ -255,4 +411,48 @@ test("states can be told apart in grey, in forced colours, and on paper", async 
     assert.equal(new Set(states.map(([, shape]) => shape)).size, distinct, JSON.stringify(states));
     await context.close();
   }
+});
+
+test("whoever cancels somebody else's run is asked first, with scripts and without", async () => {
+  const { id, number } = await house.start({ seconds: "600" });
+  await house.handOver("bob");
+  for (const javaScriptEnabled of [true, false]) {
+    const theirs = await house.start({ seconds: "600" });
+    for (const where of [`${P}/${theirs.number}`, "/queue"]) {
+      const { context, page } = await look(where, { javaScriptEnabled });
+      await page.getByRole("link", { name: `Cancel #${theirs.number}` }).click();
+      if (javaScriptEnabled) {
+        const dialog = page.getByRole("dialog", { name: `Cancel #${theirs.number} of date-picker?` });
+        assert.match(await dialog.innerText(), /bob started it/);
+        assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Let it run");
+        await page.keyboard.press("Escape");
+        await dialog.waitFor({ state: "hidden" });
+        assert.match(await page.evaluate(() => document.activeElement?.textContent), /^Cancel #/);
+        await page.keyboard.press("Enter");
+        await page.keyboard.press("Enter");
+        await dialog.waitFor({ state: "hidden" });
+      } else {
+        await page.waitForURL(/cancel/);
+        assert.match(await page.locator("main").innerText(), /bob started it/);
+        assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Let it run");
+        await page.getByRole("link", { name: "Let it run" }).click();
+      }
+      assert.equal((await house.api("GET", `/api/v1/jobs/${theirs.id}`)).finished_ms, null, "it runs on");
+      if (where !== "/queue") { await context.close(); continue; }
+      await page.goto(`${house.url}${P}/${theirs.number}`);
+      await page.getByRole("link", { name: `Cancel #${theirs.number}` }).click();
+      await picture(page, `a-question-${javaScriptEnabled ? "asked" : "plain"}`);
+      await page.getByRole("button", { name: `Cancel #${theirs.number}` }).click();
+      await page.locator("[role=status].bar").waitFor();
+      assert.match(await page.locator("[role=status].bar").innerText(), /was asked to end/);
+      assert.deepEqual(complaints(context), []);
+      await context.close();
+    }
+    await house.ended(theirs.id);
+  }
+  // One's own is cancelled at once.
+  const { context, page } = await look(`${P}/${number}`);
+  await page.getByRole("button", { name: `Cancel #${number}` }).click();
+  await house.ended(id);
+  await context.close();
 });

@@ -65,11 +65,20 @@ export async function world({ jobs = 1 } = {}) {
   git("init", "-q", "-b", "main");
   git("add", ".");
   git("commit", "-qm", "Use the new date picker");
-  const process_ = spawn(process.env.DANUBE_BINARY, ["dev", project, "--data-dir", data, "--port", "0", "--no-run", "--jobs", String(jobs)], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const link = await printed(process_, /open (http:\S+)/);
-  const { url, token } = JSON.parse(readFileSync(path.join(data, "dev.json"), "utf8"));
+  let process_, link, url, token;
+  const begin = async (user) => {
+    process_ = spawn(process.env.DANUBE_BINARY, ["dev", project, "--data-dir", data, "--port", "0", "--no-run", "--jobs", String(jobs)], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, USER: user },
+    });
+    link = await printed(process_, /open (http:\S+)/);
+    ({ url, token } = JSON.parse(readFileSync(path.join(data, "dev.json"), "utf8")));
+  };
+  const end = async (signal) => {
+    process_.kill(signal);
+    await new Promise((resolve) => (process_.exitCode === null && process_.signalCode === null ? process_.once("exit", resolve) : resolve()));
+  };
+  await begin("ada");
   const api = async (method, where, body) => {
     const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
     const answer = await fetch(url + where, { method, headers, body: body && JSON.stringify(body) });
@@ -96,12 +105,17 @@ export async function world({ jobs = 1 } = {}) {
     git("add", ".");
     git("commit", "-qm", message);
   };
+  /** Another person's master takes over: what runs goes on, and whoever has come in stays in. */
+  const handOver = async (user) => {
+    await end("SIGKILL");
+    rmSync(path.join(data, "dev.json"), { force: true });
+    await begin(user);
+  };
   const close = async () => {
-    process_.kill("SIGINT");
-    await new Promise((resolve) => (process_.exitCode === null ? process_.once("exit", resolve) : resolve()));
+    await end("SIGINT");
     rmSync(dir, { recursive: true, force: true });
   };
-  return { url, link, api, start, ended, running, commit, git, write, close };
+  return { get url() { return url; }, get link() { return link; }, handOver, api, start, ended, running, commit, git, write, close };
 }
 
 /** The text that a program prints, once it fits. */

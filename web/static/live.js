@@ -1,7 +1,8 @@
 // Keeps a page true while somebody looks at it. The page itself is asked for again and its parts are put in place of the
-// old ones, so there is one way to make them: the server's. A hidden tab asks nothing.
+// old ones, so there is one way to make them: the server's. A list is asked for when the stream says that it is another one
+// by now, or from time to time where there is no stream. A hidden tab asks nothing.
 // @ts-check
-import { dress } from "./ui.js";
+import { dress, setClock } from "./ui.js";
 
 /** The parts that change. */
 const PARTS = ["head", "line", "why", "steps", "facts", "list", "count", "open"];
@@ -10,6 +11,14 @@ const RUN = 2000, LIST = 10000;
 const LONGEST = 30000, SUMMARY = 30000;
 /** After the last key of a filter. */
 const TYPED = 200;
+/** Two looks that a stream asks for are so far apart; and how long a stream is believed that says nothing. */
+const PACE = 1000, SILENCE = 60000;
+/** A stream of a tab that nobody looks at ends after this. */
+const AWAY = 10000;
+/** Over HTTP/1.1 a browser has six connections to a server, for all of its tabs: so many of them may be streams. */
+const STREAMS = 4;
+/** How long a tab keeps its turn when others wait for theirs. */
+const TURN = 5000;
 
 /** The page comes from this server, where every text of a job was escaped. */
 const policy = globalThis.trustedTypes?.createPolicy("danube", { createHTML: (/** @type {string} */ html) => html });
@@ -25,6 +34,55 @@ export function parse(html) {
   return new DOMParser().parseFromString(/** @type {any} */ (policy ? policy.createHTML(html) : html), "text/html");
 }
 
+/** A tab's turn to have a stream. Tabs that wait get theirs one after the other: where a stream stopped, it goes on. */
+export class Turn {
+  /** @type {(() => void) | null} */
+  #end = null;
+  #asks = false;
+  /** @param {() => void} ends called when the turn is over */
+  constructor(ends) { this.ends = ends; }
+
+  get mine() { return this.#end !== null || !navigator.locks; }
+
+  /** Waits for it. @param {() => void} begins */
+  async take(begins) {
+    if (this.mine || this.#asks) return;
+    this.#asks = true;
+    const names = Array.from({ length: STREAMS }, (_, n) => `danube-stream-${n}`);
+    let name = names[Math.floor(Math.random() * STREAMS)];
+    for (const free of names) if (!this.#end) { this.#end = await this.#lock(free, true); if (this.#end) name = free; }
+    this.#end ??= await this.#lock(name, false);
+    this.#asks = false;
+    if (document.hidden) { this.give(); return; }
+    begins();
+    this.#yield(name);
+  }
+
+  /** @param {string} name @param {boolean} ifAvailable @returns {Promise<(() => void) | null>} */
+  #lock(name, ifAvailable) {
+    return new Promise((resolve) => {
+      navigator.locks.request(name, { ifAvailable }, (lock) => lock ? new Promise((end) => resolve(() => end(undefined))) : resolve(null));
+    });
+  }
+
+  /** Gives it up once somebody else waits. @param {string} name */
+  async #yield(name) {
+    const mine = this.#end;
+    while (this.#end === mine && mine) {
+      await pause(TURN);
+      const { pending } = await navigator.locks.query();
+      if (this.#end !== mine || !pending?.some((other) => other.name === name)) continue;
+      this.give();
+      this.ends();
+    }
+  }
+
+  give() {
+    this.#end?.();
+    this.#end = null;
+  }
+}
+
 /** What has the focus within a part, so that it can be found again. @param {Element} part */
 function focused(part) {
   const active = document.activeElement;
@@ -38,8 +96,9 @@ function replace(id, page) {
   const old = document.getElementById(id), fresh = page.getElementById(id);
   if (!old || !fresh || old.innerHTML === fresh.innerHTML) return;
   const selection = document.getSelection();
-  // Nothing is taken away under a selection.
+  // Nothing is taken away under a selection, or under a question.
   if (selection && !selection.isCollapsed && old.contains(selection.anchorNode)) return;
+  if (old.querySelector("dialog[open]")) return;
   const index = focused(old), open = [...old.querySelectorAll("details")].map((part) => part.open);
   old.replaceChildren(...fresh.childNodes);
   dress(old);
@@ -79,10 +138,13 @@ export function entitle(state, icon) {
 async function look() {
   const mine = asked += 1;
   const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+  const came = performance.now();
   if (!answer.ok) throw new Error(String(answer.status));
   const page = parse(await answer.text());
   // Somebody has typed on meanwhile.
   if (mine !== asked) return true;
+  setClock(page, came);
+  document.body.dataset.events = page.body.dataset.events ?? "";
   const held = holds(page);
   for (const id of PARTS) if (id !== "list" || !held) replace(id, page);
   if (document.title !== page.title) {
@@ -133,12 +195,60 @@ function filter() {
   });
 }
 
+/** The stream that says when the list is another one. */
+class Listener {
+  /** @type {EventSource | null} */
+  stream = null;
+  /** Something has changed since the last look. */
+  changed = false;
+  wake = () => {};
+  turn = new Turn(() => { this.close(); this.open(); });
+
+  constructor() {
+    this.open();
+    let away = 0;
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(away);
+      if (document.hidden) away = window.setTimeout(() => { this.close(); this.turn.give(); }, AWAY);
+      else this.open();
+    });
+  }
+
+  open() {
+    if (document.hidden || this.stream || !document.body.dataset.events) return;
+    if (!this.turn.mine) { this.turn.take(() => this.open()); return; }
+    const stream = new EventSource(document.body.dataset.events);
+    this.stream = stream;
+    stream.addEventListener("changed", () => { this.changed = true; this.wake(); });
+    // The browser comes back by itself, at this address; a newer one is better.
+    stream.onerror = () => { if (stream === this.stream) { this.close(); setTimeout(() => this.open(), LIST * (0.5 + Math.random() / 2)); } };
+  }
+
+  close() {
+    this.stream?.close();
+    this.stream = null;
+  }
+
+  /** Waits for a change; where there is no stream, and where it says nothing at all, for some time. */
+  async wait() {
+    const soonest = pause(PACE), began = Date.now();
+    while (!this.changed && Date.now() - began < (this.stream ? SILENCE : LIST)) {
+      await Promise.race([new Promise((resolve) => { this.wake = () => resolve(undefined); }), pause(LIST / 2)]);
+    }
+    await soonest;
+    // Not all who look at a list ask at once.
+    await pause(Math.random() * PACE / 4);
+    this.changed = false;
+  }
+}
+
 async function keepTrue() {
   const run = document.getElementById("job");
   if (run ? "over" in run.dataset : !document.getElementById("list")) return;
-  const usual = run ? RUN : LIST;
+  const usual = run ? RUN : LIST, listener = run ? null : new Listener();
   for (let more = true; more;) {
-    await pause(failures ? Math.min(LONGEST, usual * 2 ** failures) * (0.5 + Math.random() / 2) : usual);
+    if (failures || !listener) await pause(failures ? Math.min(LONGEST, usual * 2 ** failures) * (0.5 + Math.random() / 2) : usual);
+    else await listener.wait();
     await hidden(run !== null);
     try {
       more = await look();

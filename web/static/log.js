@@ -1,7 +1,7 @@
 // The log with scripts: the lines that the page leaves out come as they are scrolled to, new ones as they are written.
 // Everything here is also a link: a block of lines, a search, a page of the log.
 // @ts-check
-import { entitle, parse } from "./live.js";
+import { Turn, entitle, parse } from "./live.js";
 import { tell } from "./ui.js";
 
 const BLOCK = 200;
@@ -463,12 +463,13 @@ class DanubeLog extends HTMLElement {
     const follow = byId("follow");
     if (follow) follow.hidden = false;
     this.tries = 0;
+    this.turn = new Turn(() => { this.stream?.close(); this.stream = undefined; this.connect(); });
     this.connect();
     for (;;) {
       await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
       if (!("after" in this.dataset)) return;
       if (!document.hidden) { clearTimeout(this.timer); this.connect(); continue; }
-      this.timer = setTimeout(() => { this.stream?.close(); this.stream = undefined; this.summarise(); }, HIDDEN);
+      this.timer = setTimeout(() => { this.stream?.close(); this.stream = undefined; this.turn?.give(); this.summarise(); }, HIDDEN);
     }
   }
 
@@ -486,6 +487,7 @@ class DanubeLog extends HTMLElement {
 
   connect() {
     if (this.stream || document.hidden || !("after" in this.dataset)) return;
+    if (this.turn && !this.turn.mine) { this.turn.take(() => this.connect()); return; }
     const query = new URLSearchParams(this.looks().filter(([key]) => key !== "attempt"));
     query.set("after", this.last);
     if (!this.follows) query.set("mode", "count");
@@ -505,7 +507,7 @@ class DanubeLog extends HTMLElement {
     on("step", (data) => this.addStep(data));
     on("head", (data) => this.setHead(data));
     on("attempt", () => location.reload());
-    on("end", (data) => { this.setHead(data); delete this.dataset.after; stream.close(); byId("follow")?.setAttribute("hidden", ""); });
+    on("end", (data) => { this.setHead(data); delete this.dataset.after; stream.close(); this.turn?.give(); byId("follow")?.setAttribute("hidden", ""); });
   }
 
   /** @param {EventSource} stream */

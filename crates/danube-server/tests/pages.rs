@@ -412,3 +412,72 @@ async fn pages_travel_compressed_and_downloads_as_they_are() {
     let raw = asked("/api/v1/jobs/job-1/steps/1/raw").answer(&house).await;
     assert_eq!((raw.header("content-encoding"), raw.body.len()), (None, 15_000));
 }
+
+#[tokio::test]
+async fn a_run_of_somebody_else_is_cancelled_only_after_a_question() {
+    let house = House::new().await;
+    house.running("job-1").await;
+    for path in ["/pipelines/build/1", "/queue"] {
+        let html = browser("GET", path).answer(&house).await.text();
+        assert!(
+            html.contains("<a class=\"button\" href=\"/pipelines/build/1/cancel\" data-dialog=\"cancel-job-1\">"),
+            "{html}"
+        );
+        let dialog = &html[html.find("<dialog id=\"cancel-job-1\"").unwrap()..html.find("</dialog>").unwrap()];
+        assert!(
+            dialog.contains("<bdi>somebody</bdi> started it") && dialog.contains("autofocus>Let it run<"),
+            "{dialog}"
+        );
+        assert!(dialog.contains("<form method=\"post\" action=\"/pipelines/build/1/cancel\">"), "{dialog}");
+        let around = html.replace(dialog, "");
+        assert!(!around.contains("method=\"post\" action=\"/pipelines/build/1/cancel\""), "{around}");
+    }
+    let page = browser("GET", "/pipelines/build/1/cancel").answer(&house).await;
+    is_a_page("cancel", &page);
+    let html = page.text();
+    assert!(html.contains("<bdi>somebody</bdi> started it") && html.contains("autofocus>Let it run<"), "{html}");
+    assert!(browser("GET", "/pipelines/build/1").answer(&house).await.text().contains(">Cancel #1</a>"), "it goes on");
+    let done = form("/pipelines/build/1/cancel", "").answer(&house).await;
+    assert_eq!((done.status, done.header("location")), (303, Some("/pipelines/build/1")));
+    let own = form("/pipelines/build/run", "p.n=1").answer(&house).await;
+    let html = browser("GET", own.header("location").unwrap()).answer(&house).await.text();
+    assert!(
+        html.contains("<form method=\"post\" action=\"/pipelines/build/2/cancel\"><button>Cancel #2</button>"),
+        "{html}"
+    );
+    assert!(!html.contains("<dialog"), "{html}");
+    house.ended("job-3", b"").await;
+    let over = browser("GET", "/pipelines/build/3/cancel").answer(&house).await.text();
+    assert!(over.contains("It has ended already") && !over.contains("method=\"post\" action=\"/pipelines"), "{over}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_looked_at_is_told_when_it_is_another_one() {
+    let house = House::new().await;
+    house.register("other").await;
+    let listens = async |path: &str| {
+        let html = browser("GET", path).answer(&house).await.text();
+        let from = html.find("data-events=\"").expect("it listens") + "data-events=\"".len();
+        html[from..from + html[from..].find('"').unwrap()].replace("&#38;", "&").replace("&amp;", "&")
+    };
+    let (all, of_one, of_other) =
+        (listens("/queue").await, listens("/pipelines/build").await, listens("/pipelines/other").await);
+    assert_eq!(all, listens("/").await, "both are about all that goes on");
+    let mut streams = [Ask::get(&all).events(&house).await, Ask::get(&of_one).events(&house).await];
+    let mut other = Ask::get(&of_other).events(&house).await;
+    let job = house.job("job-1").await;
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.expect("a change").name, "changed");
+    }
+    house.finish(&job).await;
+    house.touch(&job);
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.expect("its end").name, "changed");
+    }
+    // Who has an old page is told at once; who has a new one, and who looks at another pipeline, is not.
+    assert_eq!(Ask::get(&all).events(&house).await.next().await.expect("it has changed").name, "changed");
+    let mut fresh = Ask::get(&listens("/queue").await).events(&house).await;
+    let long = std::time::Duration::from_millis(1500);
+    assert!(tokio::time::timeout(long, fresh.next()).await.is_err(), "nothing has changed");
+    assert!(tokio::time::timeout(long, other.next()).await.is_err(), "it is another pipeline's run");
+}

@@ -1,6 +1,7 @@
 //! Jobs as lists show them: no plans, no parameters, and never a statement per row.
 
-use sqlx::{SqliteExecutor, SqlitePool};
+use serde::Deserialize;
+use sqlx::{QueryBuilder, Sqlite, SqliteExecutor, SqlitePool};
 
 use crate::{StoreError, jobs};
 
@@ -55,15 +56,68 @@ pub struct Wanted<'a> {
 /// Sorts after every id.
 const AFTER_ALL: &str = "~";
 
-/// The newest runs of every pipeline, newest first.
-pub async fn of_every_pipeline(db: &SqlitePool, each: u32) -> Result<Vec<RunRow>, StoreError> {
-    let ids = sqlx::query_scalar!(
-        r#"SELECT j.id FROM pipelines p JOIN jobs j
-             ON j.id IN (SELECT id FROM jobs WHERE pipeline = p.name ORDER BY id DESC LIMIT ?)"#,
+/// A run as a bar shows it: what an index has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct BriefRow {
+    /// Its id.
+    pub id: String,
+    /// Its number within the pipeline, from 1.
+    pub number: i64,
+    /// The branch, tag or commit.
+    pub source_ref: Option<String>,
+    /// A job status.
+    pub status: String,
+    /// Why it did not succeed, as a name.
+    pub reason_kind: Option<String>,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When it was first running.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+}
+
+impl From<RunRow> for BriefRow {
+    fn from(run: RunRow) -> Self {
+        let RunRow { id, number, source_ref, status, reason_kind, created_ms, started_ms, finished_ms, .. } = run;
+        Self { id, number, source_ref, status, reason_kind, created_ms, started_ms, finished_ms }
+    }
+}
+
+/// A pipeline's newest runs, newest first, from an index alone.
+pub async fn recent(db: impl SqliteExecutor<'_>, pipeline: &str, limit: u32) -> Result<Vec<BriefRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        BriefRow,
+        "SELECT id, number, source_ref, status, reason_kind, created_ms, started_ms, finished_ms
+         FROM jobs WHERE pipeline = ? ORDER BY id DESC LIMIT ?",
+        pipeline,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Every pipeline, by name, with its newest runs, newest first. One row each: a thousand bars are not a thousand rows.
+pub async fn of_every_pipeline(
+    db: impl SqliteExecutor<'_>,
+    each: u32,
+) -> Result<Vec<(String, Vec<BriefRow>)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT p.name, (
+             SELECT json_group_array(json_array(id, number, source_ref, status, reason_kind, created_ms, started_ms, finished_ms))
+             FROM (SELECT id, number, source_ref, status, reason_kind, created_ms, started_ms, finished_ms
+                   FROM jobs WHERE pipeline = p.name ORDER BY id DESC LIMIT ?)) AS "runs!: String"
+           FROM pipelines p ORDER BY p.name"#,
         each
     );
-    let ids = ids.fetch_all(db).await?;
-    by_ids(db, ids).await
+    let rows = rows.fetch_all(db).await?;
+    rows.into_iter().map(|row| Ok((row.name, briefs(&row.runs)?))).collect()
+}
+
+fn briefs(json: &str) -> Result<Vec<BriefRow>, StoreError> {
+    let mut runs: Vec<BriefRow> = serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    // SQLite promises no order within an array.
+    runs.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+    Ok(runs)
 }
 
 /// A pipeline's runs that fit, newest first.
@@ -77,61 +131,47 @@ pub async fn of_pipeline(
     by_ids(db, ids).await
 }
 
-/// One statement for each index. Of several filters the rarest by nature finds the runs, and the others are tried on them.
+/// Each set of filters is a statement of its own, which has an index of its own.
 async fn ids_of_pipeline(
     db: &SqlitePool,
     pipeline: &str,
     wanted: &Wanted<'_>,
     limit: u32,
 ) -> Result<Vec<String>, StoreError> {
-    let before = wanted.before.unwrap_or(AFTER_ALL);
-    let ids = match (wanted.branch, wanted.actor, wanted.trigger) {
-        (Some(branch), actor, trigger) => {
-            let ids = sqlx::query_scalar!(
-                "SELECT id FROM jobs WHERE pipeline = ?1 AND source_ref = ?2 AND id < ?3
-                 AND (?4 IS NULL OR trigger = ?4) AND (?5 IS NULL OR actor = ?5) ORDER BY id DESC LIMIT ?6",
-                pipeline,
-                branch,
-                before,
-                trigger,
-                actor,
-                limit
-            );
-            ids.fetch_all(db).await?
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM jobs WHERE pipeline = ");
+    query.push_bind(pipeline);
+    for (column, value) in [("source_ref", wanted.branch), ("actor", wanted.actor), ("trigger", wanted.trigger)] {
+        if let Some(value) = value {
+            query.push(" AND ").push(column).push(" = ").push_bind(value);
         }
-        (None, Some(actor), trigger) => {
-            let ids = sqlx::query_scalar!(
-                "SELECT id FROM jobs WHERE pipeline = ?1 AND actor = ?2 AND id < ?3
-                 AND (?4 IS NULL OR trigger = ?4) ORDER BY id DESC LIMIT ?5",
-                pipeline,
-                actor,
-                before,
-                trigger,
-                limit
+    }
+    query.push(" AND id < ").push_bind(wanted.before.unwrap_or(AFTER_ALL));
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+    Ok(query.build_query_scalar().fetch_all(db).await?)
+}
+
+/// How the list of all runs that go on stands, or that of one pipeline's newest: a text that is another one when a run
+/// came, went on or ended.
+pub async fn standing(db: &SqlitePool, pipeline: Option<&str>) -> Result<String, StoreError> {
+    let text = match pipeline {
+        Some(name) => {
+            let newest = sqlx::query_scalar!(
+                r#"SELECT coalesce(group_concat(id || status), '') AS "text!: String"
+                   FROM (SELECT id, status FROM jobs WHERE pipeline = ? ORDER BY id DESC LIMIT 50)"#,
+                name
             );
-            ids.fetch_all(db).await?
+            newest.fetch_one(db).await?
         }
-        (None, None, Some(trigger)) => {
-            let ids = sqlx::query_scalar!(
-                "SELECT id FROM jobs WHERE pipeline = ? AND trigger = ? AND id < ? ORDER BY id DESC LIMIT ?",
-                pipeline,
-                trigger,
-                before,
-                limit
+        None => {
+            let open = sqlx::query_scalar!(
+                r#"SELECT coalesce(group_concat(id || status || (cancel_ms IS NULL)), '') || (SELECT count(*) FROM pipelines)
+                          || coalesce((SELECT max(id) FROM jobs), '') AS "text!: String"
+                   FROM jobs WHERE finished_ms IS NULL"#
             );
-            ids.fetch_all(db).await?
-        }
-        (None, None, None) => {
-            let ids = sqlx::query_scalar!(
-                "SELECT id FROM jobs WHERE pipeline = ? AND id < ? ORDER BY id DESC LIMIT ?",
-                pipeline,
-                before,
-                limit
-            );
-            ids.fetch_all(db).await?
+            open.fetch_one(db).await?
         }
     };
-    Ok(ids)
+    Ok(text)
 }
 
 /// Those of these jobs that there are, newest first.
@@ -284,11 +324,14 @@ pub async fn failed_steps(db: impl SqliteExecutor<'_>, jobs: &[String]) -> Resul
     let jobs = serde_json::Value::from(jobs.to_vec()).to_string();
     let rows = sqlx::query_as!(
         FailedStep,
-        r#"SELECT job AS "job!", number AS "number!: u32", name AS "name!", cause, exit_code AS "exit_code: i32", signal AS "signal: i32"
-           FROM steps s JOIN json_each(?) j ON s.job = j.value
-           WHERE attempt = (SELECT max(number) FROM attempts WHERE job = s.job)
-             AND number = (SELECT min(number) FROM steps WHERE job = s.job AND attempt = s.attempt AND number > 0
-                           AND checked AND status NOT IN ('success', 'running') AND (try = tries OR status = 'infra'))"#,
+        r#"SELECT s.job AS "job!", s.number AS "number!: u32", s.name AS "name!", s.cause, s.exit_code AS "exit_code: i32",
+                  s.signal AS "signal: i32"
+           FROM json_each(?) j CROSS JOIN steps s
+             ON s.job = j.value AND s.attempt = (SELECT max(number) FROM attempts WHERE job = j.value)
+            AND s.number = (SELECT min(f.number) FROM steps f
+                            WHERE f.job = j.value AND f.attempt = (SELECT max(number) FROM attempts WHERE job = j.value)
+                              AND f.number > 0 AND f.checked AND f.status NOT IN ('success', 'running')
+                              AND (f.try = f.tries OR f.status = 'infra'))"#,
         jobs
     );
     Ok(rows.fetch_all(db).await?)

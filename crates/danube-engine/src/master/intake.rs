@@ -12,6 +12,7 @@ use super::{Between, Checked, Description, Given, Master, Refused, Workshop};
 use crate::EngineError;
 use crate::failpoint::failpoint;
 use crate::records::now_ms;
+use crate::snapshot::Origin;
 
 /// A wish for a job.
 #[derive(Clone, Debug, Default)]
@@ -144,6 +145,7 @@ impl Master {
         let number = write.await.map_err(EngineError::from)?;
         failpoint("job-accepted");
         self.wake(Wake::Changed);
+        self.live().touch(&id);
         Ok(Accepted { id, number })
     }
 
@@ -161,6 +163,19 @@ impl Master {
     /// When there is no such pipeline, or a commit is not there any more.
     pub async fn between(&self, pipeline: &str, from: String, to: String) -> Result<Between, SubmitError> {
         self.ask(pipeline, move |workshop, row| workshop.between(row, &from, &to)).await
+    }
+
+    /// Where a commit of a pipeline came from, and which of these files of the pipeline's folder it has.
+    ///
+    /// # Errors
+    /// When there is no such pipeline, or Git refuses.
+    pub async fn origin(
+        &self,
+        pipeline: &str,
+        commit: String,
+        files: Vec<String>,
+    ) -> Result<Option<Origin>, SubmitError> {
+        self.ask(pipeline, move |workshop, row| workshop.origin(row, &commit, &files)).await
     }
 
     async fn ask<T: Send + 'static>(

@@ -11,9 +11,15 @@ use tokio::task::JoinSet;
 use crate::job::Progress;
 use crate::logs::LogTail;
 
-/// The jobs that somebody looks at. Cheap to clone.
+/// The jobs that somebody looks at, and the lists of them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Live(Arc<Mutex<HashMap<JobId, watch::Sender<()>>>>);
+pub struct Live(Arc<Looked>);
+
+#[derive(Debug, Default)]
+struct Looked {
+    jobs: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    lists: watch::Sender<()>,
+}
 
 /// One reader's view of one job.
 #[derive(Debug)]
@@ -23,7 +29,17 @@ pub struct LiveJob {
     changes: watch::Receiver<()>,
 }
 
+/// One reader's view of lists of jobs.
+#[derive(Debug)]
+pub struct LiveLists(watch::Receiver<()>);
+
 impl Live {
+    /// Looks at lists of jobs.
+    #[must_use]
+    pub fn follow_lists(&self) -> LiveLists {
+        LiveLists(self.0.lists.subscribe())
+    }
+
     /// Looks at a job, whether it waits, runs or has ended.
     #[must_use]
     pub fn follow(&self, job: &JobId) -> LiveJob {
@@ -31,8 +47,14 @@ impl Live {
         LiveJob { job: job.clone(), live: self.clone(), changes }
     }
 
-    /// Says that something of the job is new.
+    /// Says that a row of the job is new.
     pub fn touch(&self, job: &JobId) {
+        self.0.lists.send_replace(());
+        self.grew(job);
+    }
+
+    /// Says that something of the job is new which no list shows.
+    fn grew(&self, job: &JobId) {
         if let Some(changes) = self.jobs().get(job) {
             changes.send_replace(());
         }
@@ -53,15 +75,15 @@ impl Live {
 
     async fn relay_log(self, job: JobId, mut log: LogTail) {
         let mut seen = log.written();
-        self.touch(&job);
+        self.grew(&job);
         while let Some(written) = log.beyond(seen).await {
             seen = written;
-            self.touch(&job);
+            self.grew(&job);
         }
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,6 +97,21 @@ impl LiveJob {
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
             // The sender lives as long as this reader is counted.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl LiveLists {
+    /// Everything up to now counts as seen: call it before reading.
+    pub fn mark(&mut self) {
+        self.0.mark_unchanged();
+    }
+
+    /// Waits until a row of any job is new since the last [`mark`](Self::mark), or since it was last waited for.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The master is gone: nothing will change.
             std::future::pending::<()>().await;
         }
     }
@@ -109,5 +146,16 @@ mod tests {
         assert!(tokio::time::timeout(std::time::Duration::ZERO, one.changed()).await.is_err(), "nothing is new");
         drop((one, other));
         assert!(live.jobs().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_looks_at_lists_is_told_of_every_job_but_not_of_its_output() {
+        let (live, job): (Live, JobId) = (Live::default(), "job-1".parse().expect("an id"));
+        let mut lists = live.follow_lists();
+        lists.mark();
+        live.grew(&job);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, lists.changed()).await.is_err(), "a log grew");
+        live.touch(&job);
+        lists.changed().await;
     }
 }

@@ -25,7 +25,7 @@ use crate::job::Services;
 use crate::logs::LogDir;
 pub use health::{Health, Part};
 pub use intake::{Accepted, Cancelled, Submission, SubmitError, given_params};
-pub use live::{Live, LiveJob};
+pub use live::{Live, LiveJob, LiveLists};
 pub use orchestrator::Stop;
 use orchestrator::{Orchestrator, Wake};
 pub use queue::Waiting;

@@ -10,6 +10,7 @@ use danube_store::pipelines::PipelineRow;
 use serde::{Deserialize, Serialize};
 
 use crate::job::Plan;
+use crate::snapshot::Origin;
 
 /// What somebody asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +116,15 @@ pub trait Workshop: Send + Sync + 'static {
     /// # Errors
     /// When one is not there any more.
     fn between(&self, pipeline: &PipelineRow, from: &str, to: &str) -> Result<Between, Refused>;
+
+    /// Where a commit came from, and which of these files of the pipeline's folder it has; none where that is not known.
+    ///
+    /// # Errors
+    /// When Git is missing or refuses.
+    fn origin(&self, pipeline: &PipelineRow, commit: &str, files: &[String]) -> Result<Option<Origin>, Refused> {
+        let _ = (pipeline, commit, files);
+        Ok(None)
+    }
 
     /// Copies the files and makes the plan. What an earlier call for the same attempt left is replaced.
     ///

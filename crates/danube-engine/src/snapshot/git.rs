@@ -261,7 +261,7 @@ fn git(dir: &Path, arguments: &[&str]) -> Result<Output, SnapshotError> {
     base(dir).args(arguments).output().map_err(SnapshotError::NoGit)
 }
 
-fn checked(dir: &Path, command: &str, output: Output) -> Result<Vec<u8>, SnapshotError> {
+pub fn checked(dir: &Path, command: &str, output: Output) -> Result<Vec<u8>, SnapshotError> {
     if output.status.success() { Ok(output.stdout) } else { Err(failed(dir, command, words(&output.stderr))) }
 }
 
@@ -269,7 +269,7 @@ fn failed(dir: &Path, command: &str, stderr: String) -> SnapshotError {
     SnapshotError::Git { command: command.to_owned(), dir: dir.to_owned(), stderr }
 }
 
-fn words(bytes: &[u8]) -> String {
+pub fn words(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 

@@ -3,10 +3,12 @@
 
 mod copy;
 pub(crate) mod git;
+mod origin;
 
 use std::path::{Path, PathBuf};
 
 pub use copy::Progress;
+pub use origin::Origin;
 
 /// Where Git's objects are mounted read-only inside the job.
 pub const OBJECTS: &str = "/danube/objects";
@@ -150,6 +152,14 @@ pub fn commits_between(dir: &Path, from: &str, to: &str) -> Result<Vec<(String, 
 /// When Git is missing, or there is no such commit.
 pub fn diff(dir: &Path, from: &str, to: &str, file: &Path) -> Result<String, SnapshotError> {
     git::diff(dir, from, to, file)
+}
+
+/// Where a commit of the repository around `dir` came from, and which of these files it has; names are relative to `dir`.
+///
+/// # Errors
+/// When Git is missing or refuses.
+pub fn origin(dir: &Path, commit: &str, files: &[String]) -> Result<Option<Origin>, SnapshotError> {
+    origin::origin(dir, commit, files)
 }
 
 /// Files as they stand, changed or not. Git looks for changes while they are copied.

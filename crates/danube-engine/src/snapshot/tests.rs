@@ -173,6 +173,29 @@ fn the_copy_is_a_checkout_whose_status_is_that_of_the_original() {
 }
 
 #[test]
+fn a_commit_came_from_the_origin_once_the_origin_has_it() {
+    let place = Place::new();
+    place.write("web/src/a.rs", "one");
+    place.write("top.rs", "two");
+    let commit = place.commit();
+    let (checkout, web) = (place.path("checkout"), place.path("checkout/web"));
+    let names = ["src/a.rs", "src", "top.rs", "gone.rs"].map(str::to_owned);
+    assert_eq!(origin(&web, &commit, &names).expect("asked"), None, "it is a copy of nothing");
+    git(&checkout, &["remote", "add", "origin", "git@forge.example:team/web.git"]);
+    assert_eq!(origin(&web, &commit, &names).expect("asked"), None, "it was not pushed");
+    git(&checkout, &["update-ref", "refs/remotes/origin/main", &commit]);
+    let found = origin(&web, &commit, &names).expect("asked").expect("an origin");
+    assert_eq!(found.url, "git@forge.example:team/web.git");
+    let files = [("src/a.rs".to_owned(), "web/src/a.rs".to_owned())];
+    assert_eq!(found.files.into_iter().collect::<Vec<_>>(), files, "files below the folder, and no folder");
+    // As `git clone --mirror` makes one.
+    let mirror = place.path("mirror.git");
+    git(&checkout, &["clone", "--quiet", "--mirror", ".", mirror.to_str().expect("text")]);
+    let found = origin(&mirror, &commit, &["top.rs".to_owned()]).expect("asked").expect("an origin");
+    assert_eq!(found.files.get("top.rs").map(String::as_str), Some("top.rs"));
+}
+
+#[test]
 fn a_folder_that_is_no_checkout_is_copied_whole() {
     let place = Place::new();
     place.write("danubefile.py", "x");

@@ -32,6 +32,7 @@ pub struct Auth {
     store: Store,
     tokens: Arc<[ApiToken]>,
     links: Arc<login::Links>,
+    owner: Arc<str>,
 }
 
 /// A token of the API. Only its hash is known here.
@@ -58,7 +59,13 @@ impl Auth {
     /// Lets in these tokens, and browsers that were given a link.
     #[must_use]
     pub fn new(store: Store, tokens: impl IntoIterator<Item = ApiToken>) -> Self {
-        Self { store, tokens: tokens.into_iter().collect(), links: Arc::default() }
+        Self { store, tokens: tokens.into_iter().collect(), links: Arc::default(), owner: "owner".into() }
+    }
+
+    /// Who comes in by a link acts in this name: whoever prints it is who runs Danube.
+    #[must_use]
+    pub fn owned_by(self, name: &str) -> Self {
+        Self { owner: name.into(), ..self }
     }
 
     /// The secret part of a link `/login?token=…`, which lets one browser in, within 10 minutes.
@@ -103,7 +110,7 @@ impl Auth {
         let (cookie, now) = (new_secret(), now_ms());
         let hash = secret_hash(&cookie);
         let expires_ms = now.saturating_add(SESSION_SECONDS * 1000);
-        let session = SessionRow { actor: "owner".to_owned(), created_ms: now, expires_ms };
+        let session = SessionRow { actor: self.owner.to_string(), created_ms: now, expires_ms };
         let write = self.store.write(move |tx| {
             Box::pin(async move {
                 sessions::delete_expired(tx, now).await?;

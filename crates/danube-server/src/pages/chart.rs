@@ -1,6 +1,6 @@
 //! Runs as bars: drawn here, so that they need no script.
 
-use danube_store::runs::RunRow;
+use danube_store::runs::BriefRow;
 
 use super::state::{self, State};
 use super::time::{duration, median};
@@ -30,20 +30,20 @@ pub(super) struct Bar {
 }
 
 /// How long a run took.
-pub(super) fn took(run: &RunRow) -> Option<i64> {
+pub(super) fn took(run: &BriefRow) -> Option<i64> {
     Some((run.finished_ms? - run.started_ms?).max(0))
 }
 
 /// The usual duration: the median of the green ones among these.
-pub(super) fn usual(runs: &[RunRow]) -> Option<i64> {
+pub(super) fn usual(runs: &[BriefRow]) -> Option<i64> {
     median(runs.iter().filter(|run| run.status == "success").filter_map(took).collect())
 }
 
 impl Chart {
     /// Of these runs, which are given newest first.
-    pub fn new(runs: &[RunRow]) -> Self {
+    pub fn new(runs: &[BriefRow]) -> Self {
         let longest = runs.iter().filter_map(took).max().unwrap_or_default().max(1);
-        let bar = |(at, run): (usize, &RunRow)| {
+        let bar = |(at, run): (usize, &BriefRow)| {
             let height = (took(run).unwrap_or(longest) * (HEIGHT - 4) / longest).max(2) + 2;
             let tone = State::of_job(&run.status, None).tone;
             Bar { tone, x: at * PITCH, y: HEIGHT - height, height, notch: state::is_bad(&run.status) }

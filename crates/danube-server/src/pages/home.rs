@@ -3,8 +3,7 @@
 use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
-use danube_store::pipelines;
-use danube_store::runs::{self, FailedStep, RunRow};
+use danube_store::runs::{self, BriefRow, FailedStep, RunRow};
 use serde::Deserialize;
 
 use super::chart::{Chart, usual};
@@ -42,7 +41,6 @@ enum Need {
 struct Row {
     name: String,
     href: String,
-    need: Need,
     last: Option<Last>,
     chart: Chart,
     usual: Option<String>,
@@ -87,48 +85,53 @@ pub(crate) async fn show(
     visitor: Visitor,
     InQuery(wanted): InQuery<Wanted>,
 ) -> Result<Response, Problem> {
-    let names = pipelines::list(ctx.store().read()).await?;
-    let runs = runs::of_every_pipeline(ctx.store().read(), BARS).await?;
-    let of = |name: &str| runs.iter().filter(|run| run.pipeline == name).cloned().collect::<Vec<_>>();
-    let bad: Vec<_> = runs.iter().filter(|run| state::is_bad(&run.status)).map(|run| run.id.clone()).collect();
-    let failed = runs::failed_steps(ctx.store().read(), &bad).await?;
-    let mut rows: Vec<Row> = names.iter().map(|row| Row::new(&visitor, &row.name, &of(&row.name), &failed)).collect();
-    let all = rows.len();
-    rows.retain(|row| row.fits(&wanted));
-    rows.sort_by(|a, b| (a.need, &a.name).cmp(&(b.need, &b.name)));
+    let db = ctx.store().read();
     let shell = Shell::new(&ctx, &visitor, "Pipelines", Tab::Pipelines).await?.refreshed(Some(30));
-    let may_write = visitor.may_write();
-    page(&Home { shell: shell.with_scripts(&["live.js"]), rows, all, q: wanted.q, state: wanted.state, may_write })
+    let shell = shell.with_scripts(&["live.js"]).listening(&ctx, None).await?;
+    let mut known = runs::of_every_pipeline(db, BARS).await?;
+    let all = known.len();
+    known.retain(|(name, runs)| wanted.fits(name, runs));
+    known.sort_by_cached_key(|(name, runs)| (need(runs), name.clone()));
+    let telling = known.iter().filter_map(|(_, runs)| telling(runs)).map(|run| run.id.clone()).collect();
+    let lasts = runs::by_ids(db, telling).await?;
+    let bad: Vec<_> = lasts.iter().filter(|run| state::is_bad(&run.status)).map(|run| run.id.clone()).collect();
+    let failed = runs::failed_steps(db, &bad).await?;
+    let last_of = |name: &str| lasts.iter().find(|run| run.pipeline == name);
+    let row = |(name, runs): &(String, Vec<BriefRow>)| Row::new(&visitor, name, runs, last_of(name), &failed);
+    let rows = known.iter().map(row).collect();
+    page(&Home { shell, rows, all, q: wanted.q, state: wanted.state, may_write: visitor.may_write() })
+}
+
+impl Wanted {
+    fn fits(&self, name: &str, runs: &[BriefRow]) -> bool {
+        let goes_on = |run: &BriefRow| !state::is_over(&run.status);
+        let in_state = match self.state.as_str() {
+            "failing" => need(runs) <= Need::StillFailing,
+            "running" => runs.first().is_some_and(goes_on),
+            "passing" => need(runs) == Need::Rest && !runs.is_empty(),
+            _ => true,
+        };
+        in_state && name.to_lowercase().contains(&self.q.to_lowercase())
+    }
 }
 
 impl Row {
-    /// Of a pipeline with these runs, newest first.
-    fn new(visitor: &Visitor, name: &str, runs: &[RunRow], failed: &[FailedStep]) -> Self {
+    /// Of a pipeline with these runs, newest first, of which one tells how it is.
+    fn new(visitor: &Visitor, name: &str, runs: &[BriefRow], last: Option<&RunRow>, failed: &[FailedStep]) -> Self {
         Self {
             name: name.to_owned(),
             href: link::pipeline(name),
-            need: need(runs),
-            last: telling(runs).map(|run| Last::new(visitor, run, runs, failed)),
+            last: last.map(|run| Last::new(visitor, run, runs, failed)),
             chart: Chart::new(runs),
             usual: usual(runs).map(duration),
         }
     }
-
-    fn fits(&self, wanted: &Wanted) -> bool {
-        let in_name = self.name.to_lowercase().contains(&wanted.q.to_lowercase());
-        let in_state = match wanted.state.as_str() {
-            "failing" => self.need <= Need::StillFailing,
-            "running" => self.last.as_ref().is_some_and(|last| last.took.is_none() || last.newer.is_some()),
-            "passing" => self.need == Need::Rest && self.last.is_some(),
-            _ => true,
-        };
-        in_name && in_state
-    }
 }
 
 impl Last {
-    fn new(visitor: &Visitor, run: &RunRow, runs: &[RunRow], failed: &[FailedStep]) -> Self {
+    fn new(visitor: &Visitor, run: &RunRow, runs: &[BriefRow], failed: &[FailedStep]) -> Self {
         let clock = &visitor.clock;
+        let newer = runs.first().filter(|newest| newest.id != run.id && !state::is_over(&newest.status));
         Self {
             state: State::of_job(&run.status, run.reason_kind.as_deref()),
             href: link::run(&run.pipeline, run.number),
@@ -139,26 +142,26 @@ impl Last {
             when: clock.when(run.finished_ms.or(run.started_ms).unwrap_or(run.created_ms)),
             took: run.finished_ms.and_then(|_| clock.between(run.started_ms, run.finished_ms)).map(duration),
             note: red_since(runs).map(|first| red(visitor, run, first, failed)),
-            newer: runs.first().filter(|newest| newest.id != run.id && !state::is_over(&newest.status)).map(Newer::of),
+            newer: newer.map(|newest| Newer::of(&run.pipeline, newest)),
         }
     }
 }
 
 impl Newer {
-    fn of(run: &RunRow) -> Self {
+    fn of(pipeline: &str, run: &BriefRow) -> Self {
         let word = State::of_job(&run.status, None).word;
-        Self { number: run.number, href: link::run(&run.pipeline, run.number), word }
+        Self { number: run.number, href: link::run(pipeline, run.number), word }
     }
 }
 
 /// The run that tells how a pipeline is: what fails is not hidden by one that has only begun, or was cancelled.
-fn telling(runs: &[RunRow]) -> Option<&RunRow> {
+fn telling(runs: &[BriefRow]) -> Option<&BriefRow> {
     let newest_bad = || runs.iter().find(|run| state::is_bad(&run.status));
     red_since(runs).and_then(|_| newest_bad()).or(runs.first())
 }
 
 /// What is wrong, and since when.
-fn red(visitor: &Visitor, run: &RunRow, first: &RunRow, failed: &[FailedStep]) -> String {
+fn red(visitor: &Visitor, run: &RunRow, first: &BriefRow, failed: &[FailedStep]) -> String {
     let step = failed.iter().find(|step| step.job == run.id);
     let words = words::note(step, run.reason_message.as_deref()).unwrap_or_default();
     if first.id == run.id {
@@ -170,12 +173,12 @@ fn red(visitor: &Visitor, run: &RunRow, first: &RunRow, failed: &[FailedStep]) -
 }
 
 /// The run with which it began to fail, if it fails now: the oldest of the bad ones since a good one.
-pub(super) fn red_since(runs: &[RunRow]) -> Option<&RunRow> {
+pub(super) fn red_since(runs: &[BriefRow]) -> Option<&BriefRow> {
     let over = runs.iter().filter(|run| state::is_over(&run.status) && run.status != "cancelled");
     over.take_while(|run| state::is_bad(&run.status)).last()
 }
 
-fn need(runs: &[RunRow]) -> Need {
+fn need(runs: &[BriefRow]) -> Need {
     let over = runs.iter().filter(|run| state::is_over(&run.status) && run.status != "cancelled");
     let mut bad = over.map(|run| state::is_bad(&run.status));
     match (bad.next(), bad.next()) {
@@ -190,27 +193,20 @@ fn need(runs: &[RunRow]) -> Need {
 mod tests {
     use super::*;
 
-    fn run(number: i64, status: &str) -> RunRow {
-        RunRow {
+    fn run(number: i64, status: &str) -> BriefRow {
+        BriefRow {
             id: format!("j{number}"),
-            pipeline: "p".into(),
             number,
             source_ref: None,
-            source_sha: None,
-            source_title: None,
-            source_dirty: false,
-            trigger: "manual".into(),
-            actor: None,
             status: status.into(),
             reason_kind: None,
-            reason_message: None,
             created_ms: number,
             started_ms: None,
             finished_ms: None,
         }
     }
 
-    fn runs(statuses: &[&str]) -> Vec<RunRow> {
+    fn runs(statuses: &[&str]) -> Vec<BriefRow> {
         let newest = statuses.len() as i64;
         statuses.iter().enumerate().map(|(at, status)| run(newest - at as i64, status)).collect()
     }

@@ -9,11 +9,13 @@ use crate::problem::Problem;
 
 pub(crate) mod account;
 pub(crate) mod artifacts;
+pub(crate) mod cancel;
 mod chart;
 pub(crate) mod compare;
 pub(crate) mod home;
 pub(crate) mod job;
 mod link;
+pub(crate) mod live;
 pub(crate) mod log;
 pub(crate) mod login;
 mod markdown;

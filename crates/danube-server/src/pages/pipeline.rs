@@ -1,13 +1,15 @@
 //! `/pipelines/{name}`: one pipeline's runs, and how it does.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use danube_store::pipelines;
-use danube_store::runs::{self, FailedStep, RunRow};
+use danube_store::runs::{self, BriefRow, FailedStep, RunRow};
 use serde::Deserialize;
 
-use super::chart::{Chart, took, usual};
+use super::chart::{Chart, usual};
 use super::home::red_since;
 use super::shell::{Crumb, Shell, Tab};
 use super::state::{self, State};
@@ -21,10 +23,8 @@ use crate::request::extract::{InPath, InQuery};
 
 /// Runs of a page.
 const PAGE: u32 = 50;
-/// Runs that the head is made from.
-const LATEST: u32 = 200;
-/// Runs whose branches can be chosen.
-const BRANCHES_OF: u32 = 500;
+/// Runs that the head is made from, and whose branches can be chosen.
+const LATEST: u32 = 100;
 
 /// Which runs to show. A form sends empty values for what was not chosen.
 #[derive(Debug, Default, Deserialize)]
@@ -94,17 +94,18 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let db = ctx.store().read();
     let known = pipelines::get(db, &name).await?.ok_or_else(|| no_pipeline(&name))?;
-    let latest = runs::of_pipeline(db, &name, &runs::Wanted::default(), LATEST).await?;
-    let mut shown = runs::of_pipeline(db, &name, &wanted.filter(), PAGE + 1).await?;
+    let shell = Shell::new(&ctx, &visitor, &name, Tab::Pipelines).await?.refreshed(Some(30)).with_scripts(&["live.js"]);
+    let shell = if wanted.before.is_empty() { shell.listening(&ctx, Some(&name)).await? } else { shell };
+    let latest = runs::recent(db, &name, LATEST).await?;
+    let mut shown = wanted.runs(&ctx, &name, &latest).await?;
     let bad: Vec<_> = shown.iter().filter(|run| state::is_bad(&run.status)).map(|run| run.id.clone()).collect();
     let failed = runs::failed_steps(db, &bad).await?;
-    let branches = runs::branches(db, &name, BRANCHES_OF).await?;
+    let branches = wanted.branches(&latest);
     let more = shown.len() > PAGE as usize;
     shown.truncate(PAGE as usize);
     let href = link::pipeline(&name);
     let older = shown.last().filter(|_| more).map(|run| format!("{href}?{}", wanted.query(&run.id)));
     let usual_ms = usual(&latest);
-    let shell = Shell::new(&ctx, &visitor, &name, Tab::Pipelines).await?.refreshed(Some(30)).with_scripts(&["live.js"]);
     page(&PipelinePage {
         shell: shell.under([Crumb::new("Pipelines", "/"), Crumb::new(&name, &href)]),
         health: Health::new(&visitor, &latest),
@@ -121,6 +122,23 @@ pub(crate) async fn show(
 }
 
 impl Wanted {
+    /// The runs of the page, and one more if there is. The newest are known already.
+    async fn runs(&self, ctx: &Ctx, name: &str, latest: &[BriefRow]) -> Result<Vec<RunRow>, Problem> {
+        let (db, most) = (ctx.store().read(), PAGE + 1);
+        if self.is_some() || !self.before.is_empty() {
+            return Ok(runs::of_pipeline(db, name, &self.filter(), most).await?);
+        }
+        let newest = latest.iter().take(most as usize).map(|run| run.id.clone()).collect();
+        Ok(runs::by_ids(db, newest).await?)
+    }
+
+    /// The branches that can be chosen: those of the newest runs, and the one that is.
+    fn branches(&self, latest: &[BriefRow]) -> Vec<String> {
+        let chosen = Some(&self.branch).filter(|name| !name.is_empty());
+        let names: BTreeSet<_> = latest.iter().filter_map(|run| run.source_ref.as_ref()).chain(chosen).collect();
+        names.into_iter().cloned().collect()
+    }
+
     fn filter(&self) -> runs::Wanted<'_> {
         let given = |text: &'_ str| !text.is_empty();
         runs::Wanted {
@@ -145,7 +163,7 @@ impl Wanted {
 }
 
 impl Health {
-    fn new(visitor: &Visitor, latest: &[RunRow]) -> Self {
+    fn new(visitor: &Visitor, latest: &[BriefRow]) -> Self {
         let over: Vec<_> = latest.iter().filter(|run| state::is_over(&run.status)).collect();
         let green = over.iter().filter(|run| run.status == "success").count();
         let red = red_since(latest).map(|run| (run.number, visitor.clock.when(run.created_ms).ago));
@@ -163,6 +181,7 @@ impl Health {
 impl Row {
     pub fn new(visitor: &Visitor, run: &RunRow, usual: Option<i64>, failed: &[FailedStep]) -> Self {
         let step = failed.iter().find(|step| step.job == run.id);
+        let took = run.finished_ms.zip(run.started_ms).map(|(end, start)| (end - start).max(0));
         Self {
             pipeline: None,
             number: run.number,
@@ -174,11 +193,8 @@ impl Row {
             actor: run.actor.clone().unwrap_or_default(),
             trigger: run.trigger.clone(),
             when: visitor.clock.when(run.started_ms.unwrap_or(run.created_ms)),
-            took: took(run).map(duration),
-            change: took(run)
-                .zip(usual)
-                .filter(|_| run.status == "success")
-                .and_then(|(took, usual)| change(took, usual)),
+            took: took.map(duration),
+            change: took.zip(usual).filter(|_| run.status == "success").and_then(|(took, usual)| change(took, usual)),
             note: words::note(step, run.reason_message.as_deref()),
         }
     }

@@ -5,6 +5,7 @@ use axum::extract::State as Shared;
 use axum::response::Response;
 use danube_store::runs::{self, RunRow};
 
+use super::cancel::Cancel;
 use super::shell::{Shell, Tab};
 use super::state::State;
 use super::time::{When, duration};
@@ -23,6 +24,8 @@ struct Row {
     state: State,
     when: When,
     took: String,
+    since_ms: i64,
+    cancel: Cancel,
     position: usize,
     reason: String,
 }
@@ -37,6 +40,8 @@ struct Queue {
 }
 
 pub(crate) async fn show(Shared(ctx): Shared<Ctx>, visitor: Visitor) -> Result<Response, Problem> {
+    let shell = Shell::new(&ctx, &visitor, "Queue", Tab::Queue).await?.refreshed(Some(5)).with_scripts(&["live.js"]);
+    let shell = shell.listening(&ctx, None).await?;
     let mut places = ctx.master.all_waiting().await?;
     let open = runs::open(ctx.store().read()).await?;
     let (mut running, mut waiting) = (Vec::new(), Vec::new());
@@ -46,7 +51,6 @@ pub(crate) async fn show(Shared(ctx): Shared<Ctx>, visitor: Visitor) -> Result<R
         list.push(Row::new(&visitor, run, place.map(|place| (place.position, place.reason))));
     }
     waiting.sort_by_key(|row| row.position);
-    let shell = Shell::new(&ctx, &visitor, "Queue", Tab::Queue).await?.refreshed(Some(5)).with_scripts(&["live.js"]);
     page(&Queue { shell, running, waiting, may_write: visitor.may_write() })
 }
 
@@ -58,11 +62,19 @@ impl Row {
         Self {
             pipeline: run.pipeline.clone(),
             number: run.number,
-            href: link::run(&run.pipeline, run.number),
+            href: link::run(run.pipeline.as_str(), run.number),
             branch: run.source_ref.clone().unwrap_or_default(),
             actor: run.actor.clone().unwrap_or_default(),
             state: State::of_job(&run.status, None),
             when: visitor.clock.when(since),
+            since_ms: since,
+            cancel: Cancel::new(
+                visitor,
+                &run.id,
+                (run.pipeline.as_str(), run.number),
+                run.actor.as_deref(),
+                run.created_ms,
+            ),
             took: visitor.clock.between(Some(since), None).map(duration).unwrap_or_default(),
             position,
             reason,

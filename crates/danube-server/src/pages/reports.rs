@@ -145,7 +145,7 @@ pub(crate) async fn history(
 ) -> Result<Response, Problem> {
     let db = ctx.store().read();
     pipelines::get(db, &name).await?.ok_or_else(|| no_pipeline(&name))?;
-    let latest = runs::of_pipeline(db, &name, &runs::Wanted::default(), PAST).await?;
+    let latest = runs::recent(db, &name, PAST).await?;
     let numbers: HashMap<&str, i64> = latest.iter().map(|run| (run.id.as_str(), run.number)).collect();
     let ids: Vec<String> = latest.iter().map(|run| run.id.clone()).collect();
     let often = runs::often_failed(db, &ids, PAGE).await?.into_iter().map(|test| {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::pipeline::Row;
 use super::shell::{Shell, Tab};
 use super::visitor::Visitor;
-use super::{link, page};
+use super::{link, page, state};
 use crate::context::Ctx;
 use crate::problem::Problem;
 use crate::request::extract::InQuery;
@@ -43,8 +43,8 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let q = wanted.q.trim().to_owned();
     let found = if q.is_empty() { Vec::new() } else { runs_of(&ctx, &q).await? };
-    let ids: Vec<_> = found.iter().map(|run| run.id.clone()).collect();
-    let failed = runs::failed_steps(ctx.store().read(), &ids).await?;
+    let bad: Vec<_> = found.iter().filter(|run| state::is_bad(&run.status)).map(|run| run.id.clone()).collect();
+    let failed = runs::failed_steps(ctx.store().read(), &bad).await?;
     let shell = Shell::new(&ctx, &visitor, "Search", Tab::None).await?;
     page(&Search {
         shell,

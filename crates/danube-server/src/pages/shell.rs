@@ -3,7 +3,7 @@
 use danube_store::runs;
 
 use super::visitor::Visitor;
-use super::words;
+use super::{live, words};
 use crate::assets;
 use crate::context::Ctx;
 use crate::problem::Problem;
@@ -31,6 +31,10 @@ pub(super) struct Shell {
     pub version: &'static str,
     /// After so many seconds a browser without scripts asks again.
     pub refresh: Option<u32>,
+    /// The stream that tells of changes of the page's list.
+    pub listens: Option<String>,
+    /// When the page was made.
+    pub now_ms: i64,
 }
 
 /// A step on the way to a page.
@@ -94,6 +98,8 @@ impl Shell {
             said: visitor.done.as_ref().and_then(|(code, number)| words::done(code, number)),
             version: env!("CARGO_PKG_VERSION"),
             refresh: None,
+            listens: None,
+            now_ms: visitor.clock.now_ms,
         }
     }
 
@@ -104,6 +110,12 @@ impl Shell {
 
     pub fn with_scripts(self, scripts: &'static [&'static str]) -> Self {
         Self { scripts, ..self }
+    }
+
+    /// Its list is that of one pipeline's runs, or of all that goes on. To be called before the rows are read: what comes
+    /// in between is told then.
+    pub async fn listening(self, ctx: &Ctx, pipeline: Option<&str>) -> Result<Self, Problem> {
+        Ok(Self { listens: Some(live::address(ctx, pipeline).await?), ..self })
     }
 
     pub fn refreshed(self, refresh: Option<u32>) -> Self {

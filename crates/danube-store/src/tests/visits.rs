@@ -12,6 +12,8 @@ use crate::runs::{self, Wanted};
 
 /// Entries of a page.
 const PAGE: u32 = 20;
+/// Steps of each of the newest jobs, of which the last failed.
+const STEPS: usize = 30;
 /// Pipelines, of which one has two thirds of all jobs.
 const PIPELINES: usize = 5;
 
@@ -29,6 +31,12 @@ async fn with_jobs(count: usize) -> TempDir {
                 iif(x % 2, 'failure', 'success'), iif(x % 2, 'script', NULL), iif(x % 2, 'm', NULL), x, x, x FROM n;
          INSERT INTO attempts (job, number, nonce, status, budget_ms, anchor_ms, started_ms)
          SELECT id, 1, 'n', status, 1, 1, 1 FROM jobs;
+         WITH RECURSIVE s (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM s WHERE x < {STEPS})
+         INSERT INTO steps (job, attempt, number, step_id, spec_hash, name, group_path, container, image, checked, try, tries,
+                            started_ms, finished_ms, cause, exit_code, status)
+         SELECT j.id, 1, s.x, j.id || s.x, x'00', 'a step', '[]', 'worker', 'host', 1, 1, 1, 1, 2, 'exited', s.x = {STEPS},
+                iif(s.x = {STEPS}, 'failure', 'success')
+         FROM (SELECT id FROM jobs ORDER BY id DESC LIMIT 60) j, s;
          INSERT INTO pipelines (name, dir, entry_point, registered_ms) SELECT DISTINCT pipeline, '/', 'f', 1 FROM jobs;"
     );
     let filled = store.write(|tx| {
@@ -87,10 +95,23 @@ async fn visits(count: usize) -> Vec<(String, usize, u64)> {
         ("runs of a branch seen once", Wanted { branch: Some("once"), ..Wanted::default() }),
         ("runs of a trigger seen once", Wanted { trigger: Some("cron"), ..Wanted::default() }),
         ("runs of a person seen once", Wanted { actor: Some("once"), ..Wanted::default() }),
+        ("a common branch, a rare person", Wanted { branch: Some("main"), actor: Some("once"), ..Wanted::default() }),
+        (
+            "a common branch, a rare trigger",
+            Wanted { branch: Some("main"), trigger: Some("cron"), ..Wanted::default() },
+        ),
+        ("a common person, a rare trigger", Wanted { actor: Some("ann"), trigger: Some("cron"), ..Wanted::default() }),
+        (
+            "three that never meet",
+            Wanted { branch: Some("main"), actor: Some("ann"), trigger: Some("cron"), before: None },
+        ),
     ] {
         note(name, runs::of_pipeline(db, "p0", &wanted, PAGE).await.unwrap().len());
     }
     note("runs of every pipeline", runs::of_every_pipeline(db, PAGE / PIPELINES as u32).await.unwrap().len());
+    note("a pipeline's health", runs::recent(db, "p0", PAGE).await.unwrap().len());
+    note("how a pipeline's list stands", runs::standing(db, Some("p0")).await.unwrap().len().min(1));
+    note("how all that goes on stands", runs::standing(db, None).await.unwrap().len().min(1));
     note("runs that go on", runs::open(db).await.unwrap().len());
     note("a job's place", jobs::open(db).await.unwrap().len());
     note("a run by its number", runs::id(db, "p0", 1).await.unwrap().into_iter().count());

@@ -97,7 +97,7 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
     let actor = std::env::var("USER").unwrap_or_else(|_| "owner".to_owned());
     let admin = |token: &str, actor| ApiToken { sha256: secret_hash(token), actor, permission: Permission::Admin };
     let lasting = settings.api_token.map(|lasting| admin(&lasting, "api-token".to_owned()));
-    let auth = Auth::new(store, [admin(&token, actor)].into_iter().chain(lasting));
+    let auth = Auth::new(store, [admin(&token, actor.clone())].into_iter().chain(lasting)).owned_by(&actor);
     let address = settings.listener.local_addr().map_err(CliError::infra)?;
     let router = danube_server::router(Server {
         master: master.clone(),

@@ -13,7 +13,7 @@ use danube_core::job::FailureKind;
 use danube_core::retry::Retries;
 use danube_engine::job::Plan;
 use danube_engine::master::{Asked, Between, Checked, Description, Given, Prepared, Refused, Workshop};
-use danube_engine::snapshot;
+use danube_engine::snapshot::{self, Origin};
 use danube_sandbox::{Python, Sandbox};
 use danube_store::jobs::{JobRow, Source};
 use danube_store::pipelines::PipelineRow;
@@ -170,6 +170,11 @@ impl Workshop for Checkouts {
             Ok(Between { commits, danubefile: snapshot::diff(dir, from, to, Path::new(&pipeline.entry_point))? })
         };
         read().map_err(|error: snapshot::SnapshotError| CliError::config(error).refused())
+    }
+
+    fn origin(&self, pipeline: &PipelineRow, commit: &str, files: &[String]) -> Result<Option<Origin>, Refused> {
+        let found = snapshot::origin(Path::new(&pipeline.dir), commit, files);
+        found.map_err(|error| CliError::config(error).refused())
     }
 
     fn prepare(

@@ -5,12 +5,12 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use danube_core::id::JobId;
-use danube_engine::master::Cancelled;
 use danube_store::attempts::{self, AttemptRow};
 use danube_store::jobs::{self, JobRow};
 use danube_store::runs;
 use serde::Deserialize;
 
+use super::cancel::Cancel;
 use super::shell::{Crumb, Shell, Tab};
 use super::state::State;
 use super::time::{When, duration};
@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::request::extract::{InPath, InQuery, job_id, no_job};
 
 mod facts;
+mod forge;
 mod since;
 mod steps;
 mod why;
@@ -56,6 +57,8 @@ struct Head {
     trigger: String,
     created: When,
     took: Option<String>,
+    /// When it began, while it goes on: the time it takes counts up.
+    since: Option<i64>,
     usual: Option<String>,
     /// Percent of the usual time that has gone, while it runs.
     progress: Option<i64>,
@@ -75,6 +78,7 @@ struct JobPage {
     log: String,
     pipeline_href: String,
     head: Head,
+    cancel: Cancel,
     waiting: Option<(usize, String)>,
     why: Option<Why>,
     since: Option<Since>,
@@ -130,6 +134,7 @@ pub(crate) async fn show(
         older: attempt.number < row.attempt,
         attempt: attempt.number,
         may_write: visitor.may_write(),
+        cancel: Cancel::new(&visitor, &row.id, (name.as_str(), number), row.actor.as_deref(), row.created_ms),
         pipeline_href: link::pipeline(&name),
         id: row.id,
         name,
@@ -138,17 +143,6 @@ pub(crate) async fn show(
         head,
     };
     job_page(&page)
-}
-
-pub(crate) async fn cancel(Shared(ctx): Shared<Ctx>, InPath((name, number)): RunPath) -> Result<Response, Problem> {
-    let row = find(&ctx, &name, number).await?;
-    let id: JobId = row.id.parse().map_err(Problem::internal)?;
-    let code = match ctx.master.cancel(&id).await? {
-        Cancelled::Requested => "cancelled",
-        Cancelled::AlreadyFinished => "over",
-        Cancelled::NotFound => return Err(no_run(&name, number)),
-    };
-    see_after(&link::run(&name, number), code, number)
 }
 
 pub(crate) async fn rerun(
@@ -198,7 +192,7 @@ pub(super) async fn find(ctx: &Ctx, name: &str, number: i64) -> Result<JobRow, P
     jobs::get(ctx.store().read(), &id).await?.ok_or_else(|| no_run(name, number))
 }
 
-fn no_run(name: &str, number: i64) -> Problem {
+pub(super) fn no_run(name: &str, number: i64) -> Problem {
     let shown: String = name.chars().take(64).collect();
     Problem::not_found(format!("The pipeline {shown} has no run #{number}."))
 }
@@ -207,6 +201,7 @@ impl Head {
     async fn new(visitor: &Visitor, row: &JobRow, ctx: &Ctx, green: &[String]) -> Result<Self, Problem> {
         let clock = &visitor.clock;
         let green = runs::by_ids(ctx.store().read(), green.to_vec()).await?;
+        let green: Vec<_> = green.into_iter().map(Into::into).collect();
         let usual = super::chart::usual(&green);
         let took = clock.between(row.started_ms, row.finished_ms);
         let over = row.finished_ms.is_some();
@@ -224,6 +219,7 @@ impl Head {
             created: clock.when(row.created_ms),
             progress: took.zip(usual).filter(|_| !over).map(|(took, usual)| (took * 100 / usual.max(1)).min(99)),
             took: took.map(duration),
+            since: row.started_ms.filter(|_| !over),
             usual: usual.map(duration),
             waited: clock.between(Some(row.created_ms), row.started_ms).filter(|ms| *ms >= 1000).map(duration),
             over,

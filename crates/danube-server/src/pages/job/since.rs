@@ -80,7 +80,7 @@ pub(super) async fn red_before(ctx: &Ctx, row: &JobRow) -> Result<Option<i64>, P
     }
     let wanted = runs::Wanted { branch: row.source_ref.as_deref(), before: Some(&row.id), ..runs::Wanted::default() };
     let before = runs::of_pipeline(ctx.store().read(), &row.pipeline, &wanted, PAST).await?;
-    let same = before.into_iter().filter(|run| run.source_ref == row.source_ref).collect::<Vec<_>>();
+    let same = before.into_iter().filter(|run| run.source_ref == row.source_ref).map(Into::into).collect::<Vec<_>>();
     Ok(red_since(&same).map(|run| run.number))
 }
 

@@ -7,6 +7,7 @@ use danube_engine::logs::{Line, LogDir, LogError};
 use danube_store::jobs::JobRow;
 use danube_store::steps::{StepKey, StepRow};
 
+use super::forge::{Forge, Piece};
 use crate::answer::blocking;
 use crate::context::Ctx;
 use crate::logview;
@@ -38,7 +39,7 @@ pub(super) struct Culprit {
     pub name: String,
     /// How it ended; nothing while it runs.
     pub ended: String,
-    pub location: Option<String>,
+    pub location: Option<Vec<Piece>>,
     pub message: Option<String>,
     pub lines: Vec<TailLine>,
     pub log: String,
@@ -53,6 +54,8 @@ pub(super) struct TailLine {
     /// Counts from 1.
     pub number: u64,
     pub text: String,
+    /// The same, with links to places in the repository.
+    pub pieces: Vec<Piece>,
     /// It tells of a failure.
     pub failure: bool,
     /// Lines that are left out before it.
@@ -69,7 +72,7 @@ impl Why {
         log: &str,
     ) -> Result<Option<Self>, Problem> {
         let Some(step) = decisive(row, steps) else { return Ok(Self::without_step(row)) };
-        let culprit = Culprit::of(ctx, attempt, step, log).await?;
+        let culprit = Culprit::of(ctx, row, attempt, step, log).await?;
         let why = Self::of_reason(row);
         // That the danubefile failed says less than how its step did.
         let says_less = row.reason_kind.as_deref() == Some("script");
@@ -109,11 +112,14 @@ fn decisive<'a>(row: &JobRow, steps: &'a [StepRow]) -> Option<&'a StepRow> {
 }
 
 impl Culprit {
-    async fn of(ctx: &Ctx, attempt: &AttemptId, step: &StepRow, log: &str) -> Result<Self, Problem> {
+    async fn of(ctx: &Ctx, row: &JobRow, attempt: &AttemptId, step: &StepRow, log: &str) -> Result<Self, Problem> {
         let key = StepKey { attempt: attempt.clone(), number: step.number };
         let logs = ctx.master.logs().clone();
         let runs = step.status == "running";
-        let lines = blocking(move || if runs { tail(&logs, &key) } else { telling(&logs, &key) }).await??;
+        let mut lines = blocking(move || if runs { tail(&logs, &key) } else { telling(&logs, &key) }).await??;
+        let texts = lines.iter().map(|line| line.text.as_str()).chain(step.location.as_deref());
+        let forge = if runs { Forge::default() } else { Forge::of(ctx, row, texts).await };
+        lines.iter_mut().for_each(|line| line.pieces = forge.pieces(&line.text));
         let (first, last) = (lines.first().map_or(1, |line| line.number), lines.last().map_or(1, |line| line.number));
         let failure = lines.iter().find(|line| line.failure).map(|line| line.number);
         Ok(Self {
@@ -123,7 +129,7 @@ impl Culprit {
                 "running" => String::new(),
                 _ => words::step_end(step.cause.as_deref(), step.exit_code, step.signal),
             },
-            location: step.location.clone(),
+            location: step.location.as_deref().map(|location| forge.pieces(location)),
             message: step.message.clone(),
             // Lines that stand apart are not one range.
             log: match failure {
@@ -162,6 +168,12 @@ fn telling(logs: &LogDir, key: &StepKey) -> Result<Vec<TailLine>, LogError> {
 
 impl TailLine {
     fn new(line: &Line) -> Self {
-        Self { number: line.number + 1, text: logview::text(line), failure: line.failure, skipped: 0 }
+        Self {
+            number: line.number + 1,
+            text: logview::text(line),
+            pieces: Vec::new(),
+            failure: line.failure,
+            skipped: 0,
+        }
     }
 }
