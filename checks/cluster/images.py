@@ -66,7 +66,7 @@ def coordinator(work: Path) -> Recipe:
     """Python, the SDK and its runner; no shell, no build tools, not root."""
     passwd = f"root:x:0:0:root:/root:/\ndanube:x:{COORDINATOR_USER}:{COORDINATOR_USER}::/tmp:/\n"
     own = [File("etc/passwd", text=passwd, mode=0o644), File("etc/group", text=f"root:x:0:\ndanube:x:{COORDINATOR_USER}:\n", mode=0o644)]
-    sources = [File("danube"), File("danube/sdk"), *(File(f"danube/sdk/{path.relative_to(SDK)}", path, mode=0o644) for path in sdk_files())]
+    sources = [File("opt"), File("opt/danube"), File("opt/danube/sdk"), *(File(f"opt/danube/sdk/{path.relative_to(SDK)}", path, mode=0o644) for path in sdk_files())]
     layout.write_layer(work / "own.tar", [*own, File("tmp", mode=0o1777), *_with_folders(sources)])
     return Recipe([debian("extract", ("python3",)), work / "own.tar"], user=f"{COORDINATOR_USER}:{COORDINATOR_USER}")
 

@@ -108,7 +108,7 @@ class Pods(unittest.TestCase):
         self.assertIn("no such file", ended["status"]["containerStatuses"][0]["state"]["terminated"]["message"])
 
     def test_the_coordinator_imports_the_sdk_as_nobody_in_particular(self) -> None:
-        program = "import sys, os; sys.path.insert(0, '/danube/sdk'); import danube; print(os.getuid(), os.path.exists('/bin/sh'), danube.step)"
+        program = "import sys, os; sys.path.insert(0, '/opt/danube/sdk'); import danube; print(os.getuid(), os.path.exists('/bin/sh'), danube.step)"
         said = self.one.output("coordinator", {"image": self.one.image("coordinator"), "command": ["python3", "-I", "-c", program]})
         self.assertTrue(said.startswith(f"{COORDINATOR_USER} False "), said)
 

@@ -28,7 +28,7 @@ pub use self::pipeline::{Arch, Danubefile, DeclaredImage};
 pub use self::trigger::Trigger;
 pub use self::uses::{ImageUse, UsedImage};
 
-pub(crate) use self::quantity::parse_duration;
+pub(crate) use self::quantity::{parse_cpu_millis, parse_duration, parse_size};
 
 use self::report::Report;
 use crate::diagnostic::{Diagnostics, shown};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use danube_config::server::{KEYS, ServerConfig, TABLES, read, starter};
+use danube_config::server::{Enforcement, Isolation, KEYS, RuntimeKind, ServerConfig, TABLES, read, starter};
 use insta::assert_snapshot;
 
 fn good(text: &str) -> ServerConfig {
@@ -60,11 +60,44 @@ fn every_key_is_read() {
 #[test]
 fn every_mistake_is_told_with_its_place_and_what_would_be_right() {
     assert_snapshot!(wrong(
-        "data_dri = '/data'\nlisten = '0.0.0.0:8080'\nruntime = 'kubernetes'\ncredentials = 'keys'\nurl = '/srv/c.git'\n\
+        "data_dri = '/data'\nlisten = '0.0.0.0:8080'\nruntime = 'nomad'\ncredentials = 'keys'\nurl = '/srv/c.git'\n\
          colour = 'blue'\nlimits = 3\n[config]\nurl = 'git@git.example:c.git'\nbranch = 'a..b'\nsync_interval = '0s'\njobs = 2\n\
          synch_interval = '1m'\n"
     ));
     assert_snapshot!(wrong("listen = 8080\n[limits]\njobs = 0\njobs_per_pipeline = 1.5\n[configs]\n"));
+}
+
+/// A digest that nothing has.
+const DIGEST: &str = "sha256:9c1f00000000000000000000000000000000000000000000000000000000beef";
+
+#[test]
+fn a_cluster_is_read_with_all_its_keys() {
+    let config = good(&format!(
+        "runtime = 'kubernetes'\n[kubernetes]\nkubeconfig = '/etc/k'\ncontext = 'prod'\nnamespace = 'jobs'\ninstance = 'ci'\n\
+         shim_image = 'r.example:5000/shim@{DIGEST}'\ncoordinator_image = 'r.example/coordinator@{DIGEST}'\n\
+         enforcement = 'off'\nisolation = 'off'\npull_secrets = ['a', 'b.c']\nnode_selector = {{ 'kubernetes.io/arch' = 'amd64' }}\n\
+         coordinator_cpu = 0.25\ncoordinator_memory = '100Mi'\nworker_cpu = 2\nworker_memory = '1G'\nworkspace = '5Gi'\n\
+         pull_grace = '1m30s'\nnode_grace = '1h'\n",
+    ));
+    let cluster = config.kubernetes;
+    assert_eq!((config.runtime, cluster.missing()), (RuntimeKind::Kubernetes, vec![]));
+    assert_eq!((cluster.kubeconfig, cluster.context.as_deref()), (Some("/etc/k".into()), Some("prod")));
+    assert_eq!((cluster.namespace.as_str(), cluster.instance.as_str()), ("jobs", "ci"));
+    assert_eq!(cluster.shim_image, Some(format!("r.example:5000/shim@{DIGEST}")));
+    assert_eq!((cluster.enforcement, cluster.isolation), (Enforcement::Off, Isolation::Off));
+    assert_eq!((cluster.pull_secrets.join(" "), cluster.node_selector["kubernetes.io/arch"].as_str()), ("a b.c".to_owned(), "amd64"));
+    assert_eq!((cluster.coordinator.cpu_millis, cluster.coordinator.memory), (250, 100 << 20));
+    assert_eq!((cluster.worker.cpu_millis, cluster.worker.memory, cluster.workspace), (2000, 1_000_000_000, 5 << 30));
+    assert_eq!((cluster.pull_grace.as_secs(), cluster.node_grace.as_secs()), (90, 3600));
+}
+
+#[test]
+fn what_is_wrong_with_a_cluster_is_told_with_its_place() {
+    assert_snapshot!(wrong("runtime = 'kubernetes'\n"));
+    assert_snapshot!(wrong(
+        "[kubernetes]\nkubeconfig = 'k'\nnamespace = 'Jobs'\nshim_image = 'r.example/shim:1'\nenforcement = 'of'\nisolation = true\n\
+         pull_secrets = 'a'\nnode_selector = { '-x' = 'y' }\nworker_cpu = 0\nworker_memory = '2'\npull_grace = '2d'\nimage = 'x'\n"
+    ));
 }
 
 #[test]

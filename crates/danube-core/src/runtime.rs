@@ -151,6 +151,9 @@ pub struct ContainerSpec {
     pub role: Role,
     /// The file system it runs in.
     pub image: ImageSource,
+    /// What the image runs by itself, where that was read already; a runtime that unpacks images reads it there.
+    #[serde(default)]
+    pub program: Option<ImageProgram>,
     /// Its limits.
     pub resources: Resources,
 }
@@ -190,6 +193,9 @@ pub struct GroupSpec {
     pub egress: EgressPolicy,
     /// How long a shim waits for a master before it stops its steps and exits (rule 6).
     pub orphan_grace: Duration,
+    /// What the attempt may take, cleanup included. Danube ends it then; a runtime may have a second line behind that.
+    #[serde(default)]
+    pub time: Duration,
 }
 
 /// What the runtime itself saw of a container. The verdict needs this and the shim's exit record to agree.
@@ -321,6 +327,11 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Stops what runs and removes every trace. Returns when nothing is left; idempotent.
     fn delete(&self, attempt: &AttemptId) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+
+    /// Where a group runs, for people, where there is more than one place.
+    fn whereabouts(&self, _attempt: &AttemptId) -> impl Future<Output = String> + Send {
+        std::future::ready(String::new())
+    }
 
     /// Every group that this runtime still holds anything of.
     fn list(&self) -> impl Future<Output = Result<Vec<FoundGroup>, RuntimeError>> + Send;

@@ -8,7 +8,7 @@ use danube_core::runtime::{
     ContainerSpec, ContainerState, FoundGroup, GroupEvent, GroupFailure, GroupSpec, Runtime, RuntimeError,
 };
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
     Preconditions,
@@ -20,6 +20,7 @@ use crate::exec::{self, ExecStream};
 use crate::follow::{self, Events, Graces};
 use crate::manifest::{self, Told};
 use crate::names;
+use crate::patience::patiently;
 use crate::settings::{Enforcement, Settings};
 use crate::{places, policy};
 
@@ -27,6 +28,8 @@ use crate::{places, policy};
 const MANAGER: &str = "danube";
 /// A container that is added must run, or be in trouble, after this long.
 const ADDED: Duration = Duration::from_secs(600);
+/// How long an opening stream waits for its container; the engine itself waits not much longer.
+const SOON: Duration = Duration::from_secs(8);
 /// Two masters may add containers at once, or the kubelet write the pod in between.
 const TRIES: usize = 5;
 
@@ -99,8 +102,23 @@ impl Kubernetes {
         }
     }
 
+    async fn ours(&self) -> Result<Vec<Pod>, RuntimeError> {
+        let ours = format!("{}={}", names::INSTANCE, names::label(&self.settings.instance));
+        let pods = self.pods().list(&ListParams::default().labels(&ours)).await;
+        pods.map(|pods| pods.items).map_err(|error| said("list the pods of jobs", &error))
+    }
+
     async fn find(&self, attempt: &AttemptId) -> Result<Option<Pod>, RuntimeError> {
         self.pods().get_opt(&names::pod(attempt)).await.map_err(|error| said("look for the job's pod", &error))
+    }
+
+    async fn exec(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
+        let name = names::pod(attempt);
+        match exec::open(&self.pods(), &name, container.as_str()).await {
+            Ok(stream) => Ok(stream),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(RuntimeError::NotRunning(name)),
+            Err(error) => Err(said("reach a container", &error)),
+        }
     }
 
     async fn place(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
@@ -157,12 +175,12 @@ impl Runtime for Kubernetes {
     type Events = Events;
 
     async fn create(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
-        self.hold(&spec.egress).await?;
-        self.make(spec).await
+        patiently(|| self.hold(&spec.egress)).await?;
+        patiently(|| self.make(spec)).await
     }
 
     async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
-        self.place(attempt, container).await?;
+        patiently(|| self.place(attempt, container)).await?;
         let runs = self.until_it_runs(attempt, &container.name);
         tokio::time::timeout(ADDED, runs).await.unwrap_or_else(|_| {
             let message = format!("the container {} did not start within {ADDED:?}", container.name);
@@ -171,11 +189,14 @@ impl Runtime for Kubernetes {
     }
 
     async fn open(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
-        let name = names::pod(attempt);
-        match exec::open(&self.pods(), &name, container.as_str()).await {
-            Ok(stream) => Ok(stream),
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(RuntimeError::NotRunning(name)),
-            Err(error) => Err(said("reach a container", &error)),
+        match self.exec(attempt, container).await {
+            Err(RuntimeError::NotRunning(name)) => Err(RuntimeError::NotRunning(name)),
+            // Most often it does not run yet. Whoever asked would ask again, and later than the cluster can tell.
+            Err(_) => {
+                let _ = tokio::time::timeout(SOON, self.until_it_runs(attempt, container)).await;
+                self.exec(attempt, container).await
+            }
+            opened => opened,
         }
     }
 
@@ -185,14 +206,23 @@ impl Runtime for Kubernetes {
     }
 
     async fn delete(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
-        self.remove(attempt).await
+        patiently(|| self.remove(attempt)).await
     }
 
     async fn list(&self) -> Result<Vec<FoundGroup>, RuntimeError> {
-        let ours =
-            ListParams::default().labels(&format!("{}={}", names::INSTANCE, names::label(&self.settings.instance)));
-        let pods = self.pods().list(&ours).await.map_err(|error| said("list the pods of jobs", &error))?;
+        let pods = patiently(|| self.ours()).await?;
         Ok(pods.iter().filter_map(found).collect())
+    }
+
+    async fn whereabouts(&self, attempt: &AttemptId) -> String {
+        let pod = self.find(attempt).await.ok().flatten();
+        let Some(name) = pod.and_then(|pod| pod.spec?.node_name) else { return String::new() };
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let known = nodes.get_opt(&name).await.ok().flatten().and_then(|node| node.status?.node_info);
+        known.map_or_else(
+            || format!("the node {name}"),
+            |info| format!("the node {name} ({}, Linux {})", info.container_runtime_version, info.kernel_version),
+        )
     }
 }
 

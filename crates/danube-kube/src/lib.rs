@@ -5,17 +5,20 @@
 //! ([`standing`]). All of that is pure; only `cluster`, `exec` and `follow` speak to an API server.
 
 mod cluster;
+mod connect;
 mod error;
 mod exec;
 mod follow;
 pub mod manifest;
 mod names;
+mod patience;
 mod places;
 pub mod policy;
 mod settings;
 pub mod standing;
 
 pub use cluster::Kubernetes;
+pub use connect::{Access, ConnectError};
 pub use error::KubeError;
 pub use exec::ExecStream;
 pub use follow::Events;

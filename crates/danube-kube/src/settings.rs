@@ -25,8 +25,6 @@ pub struct Settings {
     pub map_users: bool,
     /// Whether the cluster knows resources of a whole pod, which containers that are added later share.
     pub pod_resources: bool,
-    /// The longest that any pod may live, pulls and cleanup included: a second line behind Danube's own deadlines.
-    pub longest: Duration,
     /// Whether policies must hold pods to their names.
     pub enforcement: Enforcement,
     /// How long an image may be refused before its job fails.

@@ -267,6 +267,7 @@ fn coordinator() -> ContainerSpec {
         name: danube_core::id::ContainerName::coordinator(),
         role: Role::Coordinator,
         image: ImageSource::Host,
+        program: None,
         resources: danube_core::runtime::Resources::default(),
     }
 }

@@ -47,15 +47,21 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Some(total)
 }
 
+/// Thousandths of a CPU, written as text: `2`, `0.5`, `500m`.
+pub(crate) fn parse_cpu_millis(text: &str) -> Option<u64> {
+    let millis = match text.trim().strip_suffix('m') {
+        Some(millis) => millis.parse().ok(),
+        None => scaled(text.trim(), 1000),
+    };
+    millis.filter(|millis| (1..=MOST_CPU_MILLIS).contains(millis))
+}
+
 /// Thousandths of a CPU: `2`, `0.5`, `"500m"`.
 pub(super) fn cpu_millis(literal: &Literal, what: &str) -> Result<u64, Wrong> {
     let millis = match &literal.value {
         Value::Int(cpus) => u64::try_from(*cpus).ok().and_then(|cpus| cpus.checked_mul(1000)),
         Value::Float(cpus) => scaled(&cpus.to_string(), 1000),
-        Value::Text(text) => match text.trim().strip_suffix('m') {
-            Some(millis) => millis.parse().ok(),
-            None => scaled(text.trim(), 1000),
-        },
+        Value::Text(text) => parse_cpu_millis(text),
         _ => None,
     };
     millis
@@ -68,11 +74,16 @@ pub(super) fn bytes(literal: &Literal, what: &str) -> Result<u64, Wrong> {
     let wanted = "a size of at least 1Mi with the unit Ki, Mi, Gi, Ti (1024) or K, M, G, T (1000)";
     let size = match &literal.value {
         Value::Int(bytes) => u64::try_from(*bytes).ok(),
-        Value::Text(text) => parse_bytes(text.trim()),
+        Value::Text(text) => parse_size(text),
         _ => None,
     };
     size.filter(|size| (LEAST_BYTES..=MOST_BYTES).contains(size))
         .ok_or_else(|| literal.not(what, wanted, "\"512Mi\" or \"2G\""))
+}
+
+/// Bytes written as text: `512Mi`, `2G`.
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
+    parse_bytes(text.trim()).filter(|size| (LEAST_BYTES..=MOST_BYTES).contains(size))
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {

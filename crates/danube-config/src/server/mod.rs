@@ -3,6 +3,7 @@
 //! [`KEYS`] is the one table of what can be written: it is read by, documented from, and a starter file is made of it.
 
 mod keys;
+mod kubernetes;
 mod starter;
 mod value;
 
@@ -18,6 +19,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::nearest::nearest;
 use crate::text::Text;
 pub use keys::{KEYS, Key, TABLES};
+pub use kubernetes::{Enforcement, Isolation, KubernetesConfig, Limits};
 pub use starter::starter;
 
 /// Where the file is unless somebody says otherwise.
@@ -40,6 +42,8 @@ pub struct ServerConfig {
     pub config: ConfigSource,
     /// How much is run at once.
     pub limits: ServerLimits,
+    /// The cluster that jobs run on.
+    pub kubernetes: KubernetesConfig,
 }
 
 /// What runs jobs.
@@ -47,6 +51,8 @@ pub struct ServerConfig {
 pub enum RuntimeKind {
     /// Sandboxes on this machine.
     Embedded,
+    /// Pods of a cluster.
+    Kubernetes,
 }
 
 /// The configuration repository.
@@ -90,6 +96,7 @@ impl Default for ServerConfig {
                 sync_interval: Duration::from_secs(60),
             },
             limits: ServerLimits::default(),
+            kubernetes: KubernetesConfig::default(),
         }
     }
 }
@@ -112,6 +119,7 @@ pub fn read(path_shown: &str, bytes: &[u8]) -> Result<ServerConfig, Diagnostics>
     // What follows a mistake of form may be anything.
     if errors.is_empty() {
         reader.table("", document.get_ref());
+        reader.check(document.get_ref());
     }
     if reader.found.is_empty() { Ok(reader.config) } else { Err(Diagnostics::sorted(reader.found)) }
 }
@@ -151,6 +159,19 @@ impl Reader<'_> {
         };
         if let Err(wrong) = key.set(&mut self.config, value.get_ref()) {
             self.wrong(value, wrong, format!("for example {} = {}", key.name, key.example));
+        }
+    }
+
+    /// What one key asks of others.
+    fn check(&mut self, document: &DeTable<'_>) {
+        if self.config.runtime != RuntimeKind::Kubernetes || !self.found.is_empty() {
+            return;
+        }
+        let Some(runtime) = document.get("runtime") else { return };
+        for name in self.config.kubernetes.missing() {
+            let message = format!("jobs on a cluster need `{name}`");
+            let help = "name it below [kubernetes]; docs/kubernetes.md says how it is made";
+            self.wrong(runtime, message, help.to_owned());
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::infra;
 use crate::failpoint::failpoint;
 use crate::job::effects::link;
+use crate::job::isolation;
 use crate::job::progress::Progress;
 use crate::job::shared::{NoContainer, Shared};
 use crate::records;
@@ -120,7 +121,9 @@ where
         return Err(unavailable(image, &error));
     }
     link(shared, spec.name.clone());
-    shared.link(&spec.name).ok_or_else(|| infra("its container is gone"))
+    let made = shared.link(&spec.name).ok_or_else(|| infra("its container is gone"))?;
+    isolation::of_container(shared, &made, spec.name.as_str(), spec.role).await.map_err(infra)?;
+    Ok(made)
 }
 
 fn unavailable(image: &str, error: &RuntimeError) -> CallError {

@@ -3,6 +3,7 @@
 
 pub mod delivery;
 pub(crate) mod effects;
+pub mod isolation;
 pub mod plan;
 pub mod progress;
 pub mod room;

@@ -12,6 +12,7 @@ use danube_proto::mailbox::Context;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::Delivery;
+use super::isolation::Demand;
 
 /// Containers that may be added for images, and services, computed at run time (design: the eight prepared places of a pod).
 pub const COMPUTED_IMAGES: usize = 8;
@@ -49,6 +50,9 @@ pub struct Plan {
     /// Files that travel over the containers' streams, where the runtime takes over no folder.
     #[serde(default)]
     pub delivery: Option<Delivery>,
+    /// What is asked of its containers' isolation.
+    #[serde(default)]
+    pub isolation: Demand,
     /// How often it may be tried again.
     #[serde(default)]
     pub retries: Retries,

@@ -16,7 +16,7 @@ use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, St
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::delivery;
+use super::{delivery, isolation};
 use super::effects::{raises, signal};
 use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
@@ -78,8 +78,13 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
         return Ok(Ok(end_of(shared, end)));
     }
     tokio::select! {
-        ready = ready(shared) => if let Err(error) = ready {
-            return Ok(Err(error));
+        ready = ready(shared) => match ready {
+            Ok(Ok(())) => {}
+            Ok(Err(event)) => {
+                let _ = shared.events.send(event);
+                return Ok(Err(Gone::Ended.into()));
+            }
+            Err(error) => return Ok(Err(error)),
         },
         // Nothing was begun that could be cleaned up. One from before a restart may have been.
         () = shared.interrupted(), if record.is_new => {
@@ -128,11 +133,14 @@ async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequ
     Ok(())
 }
 
-/// Every container answers, and has its files.
-async fn ready<R: Runtime>(shared: &Shared<R>) -> Result<(), FollowError> {
+/// Every container answers, is isolated as it must be, and has its files; else the inner error ends the job.
+async fn ready<R: Runtime>(shared: &Shared<R>) -> Result<Result<(), Event>, FollowError> {
     workers_answer(shared).await;
+    if let Err(event) = isolation::of_group(shared).await {
+        return Ok(Err(event));
+    }
     let undelivered = |error| FollowError::Untrue(format!("the job's files did not reach its containers: {error}"));
-    delivery::deliver(shared).await.map_err(undelivered)
+    delivery::deliver(shared).await.map(Ok).map_err(undelivered)
 }
 
 /// The danubefile starts when every container that was known before the start is there: until then `/workspace` may

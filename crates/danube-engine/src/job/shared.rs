@@ -363,7 +363,7 @@ impl<R: Runtime> Shared<R> {
     /// What is to be made for an image that was computed at run time.
     fn worker(&self, image: &str, name: ContainerName) -> ContainerSpec {
         let (image, resources) = (self.plan.source(image), self.plan.resources);
-        ContainerSpec { name, role: Role::Worker, image, resources }
+        ContainerSpec { name, role: Role::Worker, image, program: None, resources }
     }
 
     /// Containers that were added at run time, each with the image as the danubefile names it.

@@ -345,6 +345,7 @@ pub(crate) mod tests {
             name: ContainerName::coordinator(),
             role: Role::Coordinator,
             image: ImageSource::Host,
+            program: None,
             resources: Resources::default(),
         };
         GroupSpec {
@@ -356,6 +357,7 @@ pub(crate) mod tests {
             source: None,
             egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
             orphan_grace: Duration::from_secs(60),
+            time: Duration::from_secs(60),
         }
     }
 

@@ -51,6 +51,16 @@ impl Checkout {
         Ok(Some(Self { dir: dir.to_owned(), prefix, git_dir, common_dir, commit, branch, elsewhere: false }))
     }
 
+    /// Whether the folder is the top of the checkout: the `.git` of an enclosing one describes more than a copy holds.
+    pub fn is_whole(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
+    /// Where refs, objects and configuration are.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
     /// The checkout as if this branch, tag or commit were checked out.
     pub fn at(self, reference: &str) -> Result<Self, SnapshotError> {
         if reference == "HEAD" {
@@ -117,8 +127,7 @@ impl Checkout {
     /// is written anew without credentials, filters or hooks. Gives the object store to mount; a store made under a
     /// strict umask is copied instead, since the job's ids could not read it.
     pub fn recreate(&self, workspace: &Path) -> Result<Option<PathBuf>, SnapshotError> {
-        // The `.git` of an enclosing checkout describes more than the workspace holds.
-        if !self.prefix.is_empty() {
+        if !self.is_whole() {
             return Ok(None);
         }
         let to = workspace.join(".git");
@@ -163,7 +172,7 @@ impl Checkout {
 }
 
 /// Keeps what describes the repository's format and where it came from; drops all that could run or tell anything.
-fn harmless_config(config: &str) -> String {
+pub fn harmless_config(config: &str) -> String {
     let mut out = String::new();
     let mut section = String::new();
     for line in config.lines().map(str::trim) {

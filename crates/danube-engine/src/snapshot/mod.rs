@@ -4,7 +4,9 @@
 mod copy;
 pub(crate) mod git;
 mod origin;
+mod whole;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 pub use copy::Progress;
@@ -26,6 +28,21 @@ pub struct Request<'a> {
     pub source: &'a Path,
     /// Whether the title of the commit is wanted.
     pub title: bool,
+    /// Where Git's objects are.
+    pub objects: Objects,
+}
+
+/// Where the Git objects of a copy are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objects {
+    /// Where the checkout has them: the copy borrows them, read-only.
+    #[default]
+    Borrowed,
+    /// In the copy, which then needs nothing of this machine.
+    Own {
+        /// So many commits of history; without a number all of it.
+        depth: Option<NonZeroU32>,
+    },
 }
 
 /// What was copied.
@@ -205,7 +222,10 @@ fn finish(
     copied: copy::Copied,
     dirty: bool,
 ) -> Result<Snapshot, SnapshotError> {
-    let objects = checkout.recreate(request.workspace)?;
+    let objects = match request.objects {
+        Objects::Borrowed => checkout.recreate(request.workspace)?,
+        Objects::Own { depth } => whole::recreate(checkout, request.workspace, depth).map(|()| None)?,
+    };
     let (commit, branch) = (checkout.commit.clone(), checkout.branch.clone());
     Ok(Snapshot { commit, branch, title: None, dirty, objects, files: copied.files, bytes: copied.bytes })
 }

@@ -48,8 +48,12 @@ impl Place {
     }
 
     fn take_at(&self, commit: Option<&str>) -> Result<Snapshot, SnapshotError> {
+        self.take_with(commit, Objects::Borrowed)
+    }
+
+    fn take_with(&self, commit: Option<&str>, objects: Objects) -> Result<Snapshot, SnapshotError> {
         let (dir, workspace, source) = (self.path("checkout"), self.path("workspace"), self.path("source"));
-        take(&Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false }, &|_, _, _| {})
+        take(&Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false, objects }, &|_, _, _| {})
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -219,7 +223,8 @@ fn a_folder_within_a_checkout_is_a_workspace_without_git() {
         (place.path("checkout/examples/python"), place.path("workspace"), place.path("source"));
     for clean in [false, true] {
         let commit = clean.then_some("HEAD");
-        let request = Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false };
+        let objects = Objects::Borrowed;
+        let request = Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false, objects };
         let snapshot = take(&request, &|_, _, _| {}).expect("snapshot");
         assert!(snapshot.commit.is_some() && snapshot.objects.is_none() && !snapshot.dirty);
         assert_eq!(place.read("workspace/danubefile.py").as_deref(), Some("y"));
@@ -228,6 +233,66 @@ fn a_folder_within_a_checkout_is_a_workspace_without_git() {
         fs::create_dir(&workspace).expect("workspace");
         fs::remove_file(source.join("danubefile.py")).expect("empty");
     }
+}
+
+#[test]
+fn a_workspace_that_travels_has_a_repository_of_its_own_with_the_history_that_was_asked_for() {
+    let place = Place::new();
+    place.write("a", "1");
+    place.commit();
+    let checkout = place.path("checkout");
+    git(&checkout, &["remote", "add", "origin", "https://me:secret@git.example/x"]);
+    git(&checkout, &["tag", "old"]);
+    for n in ["2", "3", "4"] {
+        place.write("a", n);
+        git(&checkout, &["commit", "-qam", n]);
+    }
+    git(&checkout, &["tag", "v4"]);
+    let commit = git(&checkout, &["rev-parse", "HEAD"]);
+    let depth = std::num::NonZeroU32::new(2);
+    let snapshot = place.take_with(Some("main"), Objects::Own { depth }).expect("snapshot");
+    assert_eq!((snapshot.commit, snapshot.objects), (Some(commit.clone()), None));
+    // Nothing of this machine is needed any more.
+    fs::rename(&checkout, place.path("gone")).expect("moved");
+    let workspace = place.path("workspace");
+    assert!(!workspace.join(".git/objects/info/alternates").exists());
+    git(&workspace, &["fsck", "--strict"]);
+    assert_eq!(git(&workspace, &["log", "--format=%s"]), "4\n3");
+    assert_eq!(git(&workspace, &["status", "--porcelain", "--branch"]), "## main");
+    assert_eq!(git(&workspace, &["rev-parse", "HEAD", "origin/main"]), format!("{commit}\n{commit}"));
+    assert_eq!(git(&workspace, &["tag"]), "v4", "tags of commits that are there");
+    assert_eq!(git(&workspace, &["remote", "get-url", "origin"]), "https://git.example/x");
+    assert_eq!(git(&workspace, &["diff", "--stat", "HEAD~1"]).lines().count(), 2);
+}
+
+#[test]
+fn a_commit_on_no_branch_travels_too_and_all_of_its_history_when_that_is_wanted() {
+    let place = Place::new();
+    place.write("a", "1");
+    let first = place.commit();
+    place.write("a", "2");
+    git(&place.path("checkout"), &["commit", "-qam", "second"]);
+    let commit = git(&place.path("checkout"), &["rev-parse", "HEAD"]);
+    git(&place.path("checkout"), &["reset", "-q", "--hard", &first]);
+    let snapshot = place.take_with(Some(&commit), Objects::Own { depth: None }).expect("snapshot");
+    assert_eq!((snapshot.commit, snapshot.branch), (Some(commit.clone()), None));
+    let workspace = place.path("workspace");
+    assert_eq!(git(&workspace, &["rev-parse", "HEAD"]), commit);
+    assert_eq!(git(&workspace, &["log", "--format=%s"]), "second\nfirst");
+    assert_eq!(git(&workspace, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn changes_that_are_in_no_commit_travel_as_changes() {
+    let place = Place::new();
+    place.write("a", "one");
+    place.commit();
+    place.write("a", "two");
+    place.write("b", "new");
+    git(&place.path("checkout"), &["add", "b"]);
+    let snapshot = place.take_with(None, Objects::Own { depth: std::num::NonZeroU32::new(1) }).expect("snapshot");
+    assert!(snapshot.dirty);
+    assert_eq!(git(&place.path("workspace"), &["status", "--porcelain"]), "M a\n?? b");
 }
 
 #[test]

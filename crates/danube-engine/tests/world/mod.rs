@@ -169,7 +169,7 @@ fn attempt() -> AttemptId {
 }
 
 fn container(name: ContainerName, role: Role) -> ContainerSpec {
-    ContainerSpec { name, role, image: ImageSource::Host, resources: Resources::default() }
+    ContainerSpec { name, role, image: ImageSource::Host, program: None, resources: Resources::default() }
 }
 
 /// A coordinator and a worker.
@@ -193,6 +193,7 @@ pub fn plan_of(attempt: AttemptId, nonce: String, runner: [u8; 16]) -> Plan {
             source: None,
             egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
             orphan_grace: Duration::from_secs(60),
+            time: Duration::from_secs(60),
         },
         context: Context::default(),
         runner: Runner {
@@ -210,6 +211,7 @@ pub fn plan_of(attempt: AttemptId, nonce: String, runner: [u8; 16]) -> Plan {
         secrets: Vec::new(),
         resources: Resources::default(),
         delivery: None,
+        isolation: Demand::Nothing,
         retries: Retries::Never,
     }
 }

@@ -84,6 +84,12 @@ fn has_digest(name: &str) -> bool {
     digest.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
+/// What a service's image runs by itself: its shim can read it nowhere else, having taken its place.
+fn program(container: &ContainerSpec) -> Option<String> {
+    let program = container.program.as_ref().filter(|_| container.role == Role::Service)?;
+    serde_json::to_string(program).ok()
+}
+
 /// What the shim is told. Nothing of it is secret: whoever may read pods reads it.
 fn env(container: &ContainerSpec, told: &Told) -> Vec<EnvVar> {
     let mut pairs = vec![
@@ -96,6 +102,7 @@ fn env(container: &ContainerSpec, told: &Told) -> Vec<EnvVar> {
         pairs.push((shim_env::MAILBOX, MAILBOX.to_owned()));
         pairs.push((shim_env::OUTBOX, OUTBOX.to_owned()));
     }
+    pairs.extend(program(container).map(|program| (shim_env::PROGRAM, program)));
     pairs
         .into_iter()
         .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() })

@@ -4,6 +4,8 @@
 //! Containers that are known before the start are ordinary ones with their own limits, services are sidecars; for
 //! containers that are added later eight private volumes stand ready, since a running pod can be given none.
 
+use std::time::Duration;
+
 use danube_core::runtime::{ContainerSpec, GroupSpec, Role, Workspace};
 use k8s_openapi::api::core::v1::{
     Container, LocalObjectReference, Pod, PodDNSConfig, PodDNSConfigOption, PodSecurityContext, PodSpec,
@@ -26,6 +28,8 @@ pub(crate) use container::Told;
 pub const PLACES: usize = 8;
 /// How long containers have between TERM and KILL: the shims end their steps and serve what is not yet acknowledged.
 const GRACE_S: i64 = 45;
+/// What a job may take beyond its own time until its pod is ended from outside: it was not Danube that ended it.
+const AFTER: Duration = Duration::from_secs(600);
 /// The group that owns `/workspace`; everybody in the pod is in it.
 const WORKSPACE_GROUP: i64 = 1000;
 
@@ -92,12 +96,17 @@ fn pod_spec(spec: &GroupSpec, settings: &Settings) -> Result<PodSpec, KubeError>
         containers: made(|role| role != Role::Service)?,
         volumes: Some(volumes::of(spec, settings)),
         resources: settings.pod_resources.then(|| limits::of_pod(spec, settings)),
-        active_deadline_seconds: i64::try_from(settings.longest.as_secs()).ok(),
+        active_deadline_seconds: i64::try_from(deadline(spec, settings).as_secs()).ok(),
         image_pull_secrets: pull_secrets(settings),
         node_selector: Some(settings.node_selector.iter().cloned().collect())
             .filter(|labels: &std::collections::BTreeMap<_, _>| !labels.is_empty()),
         ..alone(settings)
     })
+}
+
+/// The longest that the pod may live: a second line behind Danube's own deadlines, for when there is no Danube.
+fn deadline(spec: &GroupSpec, settings: &Settings) -> Duration {
+    settings.pull_grace.saturating_add(spec.time).saturating_add(AFTER)
 }
 
 /// What keeps a pod apart from the cluster and the node, whatever is in it.

@@ -25,7 +25,6 @@ pub fn settings() -> Settings {
         workspace_bytes: 10 << 30,
         map_users: true,
         pod_resources: true,
-        longest: Duration::from_secs(7200),
         enforcement: crate::Enforcement::Required,
         pull_grace: Duration::from_secs(120),
         node_grace: Duration::from_secs(600),
@@ -35,7 +34,7 @@ pub fn settings() -> Settings {
 }
 
 pub fn container(name: ContainerName, role: Role, image: &str) -> ContainerSpec {
-    ContainerSpec { name, role, image: ImageSource::parse(image), resources: Resources::default() }
+    ContainerSpec { name, role, image: ImageSource::parse(image), program: None, resources: Resources::default() }
 }
 
 pub fn image() -> String {
@@ -61,6 +60,7 @@ pub fn group() -> GroupSpec {
         source: None,
         egress: EgressPolicy { mode: EgressMode::Enforce, rules: vec!["pip.example".parse().expect("a rule")] },
         orphan_grace: Duration::from_secs(3600),
+        time: Duration::from_secs(3600),
     }
 }
 

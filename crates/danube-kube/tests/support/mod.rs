@@ -70,7 +70,6 @@ impl Cluster {
             workspace_bytes: 64 << 20,
             map_users: true,
             pod_resources: true,
-            longest: Duration::from_secs(600),
             enforcement: Enforcement::Off,
             pull_grace: Duration::from_secs(15),
             node_grace: Duration::from_secs(60),
@@ -107,6 +106,7 @@ impl Place {
             source: None,
             egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
             orphan_grace: Duration::from_secs(60),
+            time: Duration::from_secs(60),
         }
     }
 
@@ -145,7 +145,7 @@ impl Place {
 }
 
 pub fn container(name: ContainerName, role: Role, image: &str) -> ContainerSpec {
-    ContainerSpec { name, role, image: ImageSource::parse(image), resources: Resources::default() }
+    ContainerSpec { name, role, image: ImageSource::parse(image), program: None, resources: Resources::default() }
 }
 
 pub fn sh(id: u8, text: &str) -> StartRequest {

@@ -1,5 +1,6 @@
 //! What an image says about how its programs are run.
 
+use danube_core::runtime::ImageProgram;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ImageError, Result, harmless};
@@ -25,6 +26,19 @@ impl Default for ImageConfig {
     /// What a bare tar of a root file system gets: a usual `PATH`, root.
     fn default() -> Self {
         Self { env: vec![DEFAULT_PATH.to_owned()], user: None, working_dir: None, entrypoint: vec![], cmd: vec![] }
+    }
+}
+
+impl ImageConfig {
+    /// What the image runs by itself.
+    #[must_use]
+    pub fn program(&self) -> ImageProgram {
+        let working_dir = self.working_dir.as_deref().unwrap_or_default();
+        ImageProgram {
+            entrypoint: self.entrypoint.clone(),
+            cmd: self.cmd.clone(),
+            working_dir: format!("/{}", working_dir.trim_start_matches('/')),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::archive::Archive;
 use super::blob::{self, Blob, Compression, Covers, Layer};
-use super::config::{ConfigDocument, machine};
+use super::config::{ConfigDocument, ImageConfig, machine};
 use super::digest::Digest;
 use super::error::{ImageError, Result, harmless};
 use super::limits::Limits;
@@ -80,6 +80,18 @@ pub(super) struct Manifest {
     pub config: Descriptor,
     /// From the lowest to the uppermost.
     pub layers: Vec<Descriptor>,
+}
+
+impl Manifest {
+    /// The image's configuration, given what its descriptor leads to. One for another machine is refused.
+    pub fn configuration(&self, bytes: &[u8]) -> Result<ImageConfig> {
+        if !CONFIG.contains(&self.config.media_type.as_str()) {
+            return Err(unknown(&self.config, "the configuration of an OCI or Docker image"));
+        }
+        let document = ConfigDocument::parse(bytes, &self.config.digest)?;
+        document.check_platform()?;
+        Ok(document.into_config())
+    }
 }
 
 /// What a registry answers when it is asked for an image.
@@ -187,16 +199,12 @@ impl Layout {
     /// The image of a manifest.
     pub fn image(&self, descriptor: &Descriptor, limits: &Limits) -> Result<ResolvedImage> {
         let manifest: Manifest = self.document(descriptor)?;
-        if !CONFIG.contains(&manifest.config.media_type.as_str()) {
-            return Err(unknown(&manifest.config, "the configuration of an OCI or Docker image"));
-        }
         let (blob, digest) = self.blob(&manifest.config)?;
-        let config = ConfigDocument::parse(&blob::read_document(&blob, &digest)?, &digest.to_string())?;
-        config.check_platform()?;
+        let config = manifest.configuration(&blob::read_document(&blob, &digest)?)?;
         super::resolve::check_layers(manifest.layers.len(), limits)?;
         let layers = manifest.layers.iter().map(|layer| self.layer(layer)).collect::<Result<_>>()?;
         let (_, digest) = self.blob(descriptor)?;
-        Ok(ResolvedImage { digest, layers, config: config.into_config() })
+        Ok(ResolvedImage { digest, layers, config })
     }
 
     fn layer(&self, descriptor: &Descriptor) -> Result<Layer> {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use danube_core::runtime::{ContainerSpec, ImageProgram, ImageSource};
+use danube_core::runtime::{ContainerSpec, ImageSource};
 use tokio::runtime::Handle;
 
 use super::pull;
@@ -64,17 +64,14 @@ pub fn key(group: &Group, digest: &Digest) -> ImageKey {
 fn base(group: &Group, spec: &ContainerSpec, stored: StoredImage, lower: PathBuf) -> Result<Ready, ImageError> {
     let user = images::find_user(stored.rootfs.as_fd(), stored.config.user.as_deref())?;
     let folder = group.folder.container(&spec.name);
+    let program = stored.config.program();
     let base = Base {
         root: Root::Overlay { lower, upper: folder.upper(), work: folder.work() },
         user: (user.uid, user.gid),
         groups: user.groups,
         home: user.home.into(),
         env: stored.config.env,
-        program: ImageProgram {
-            entrypoint: stored.config.entrypoint,
-            cmd: stored.config.cmd,
-            working_dir: format!("/{}", stored.config.working_dir.unwrap_or_default().trim_start_matches('/')),
-        },
+        program,
         nodes: Vec::new(),
         binds: Vec::new(),
     };

@@ -95,6 +95,7 @@ fn placeholder(spare: &Spare) -> Result<Assignment, SandboxError> {
         source: None,
         egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
         orphan_grace: Duration::ZERO,
+        time: Duration::from_secs(60),
     };
     Ok(Assignment { spec, config: spare.config.clone() })
 }

@@ -116,12 +116,13 @@ pub fn group(job: &str, containers: &[&str]) -> GroupSpec {
         source: None,
         egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
         orphan_grace: Duration::from_secs(60),
+        time: Duration::from_secs(60),
     }
 }
 
 pub fn container(name: &str) -> ContainerSpec {
     let role = if name == "coordinator" { Role::Coordinator } else { Role::Worker };
-    ContainerSpec { name: name.parse().unwrap(), role, image: ImageSource::Host, resources: Resources::default() }
+    ContainerSpec { name: name.parse().unwrap(), role, image: ImageSource::Host, program: None, resources: Resources::default() }
 }
 
 /// The next event of a group.

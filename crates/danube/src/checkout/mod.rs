@@ -15,6 +15,7 @@ use danube_core::id::{AttemptId, ContainerName, JobId, StepId};
 use danube_core::retry::Retries;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Workspace};
 use danube_engine::job::Plan;
+use danube_engine::job::isolation::Demand;
 use danube_engine::job::plan::Runner;
 use danube_engine::snapshot::{self, Snapshot};
 use danube_proto::mailbox::Context;
@@ -141,7 +142,7 @@ impl Request {
         &self,
         places: &Places,
         cause: &Cause<'_>,
-        python: &Python,
+        python: &Path,
         snapshot: &Snapshot,
         paths: &JobPaths,
     ) -> Result<Plan, CliError> {
@@ -150,6 +151,7 @@ impl Request {
             name: ContainerName::coordinator(),
             role: Role::Coordinator,
             image: ImageSource::Host,
+            program: None,
             resources: Resources::default(),
         }];
         containers.extend(workers);
@@ -160,7 +162,7 @@ impl Request {
             group: self.group(places, snapshot, containers)?,
             context: self.context(places, cause, snapshot, text(&paths.workspace)),
             runner: Runner { step_id: StepId::from_bytes(random()?), argv, context: text(&paths.context) },
-            timeout: self.danubefile.timeout.unwrap_or(TIMEOUT),
+            timeout: self.timeout(),
             cleanup_timeout: self.danubefile.cleanup_timeout,
             default_image: self.danubefile.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             images,
@@ -170,9 +172,14 @@ impl Request {
             secrets: self.secrets.keys().cloned().collect(),
             resources: self.danubefile.resources,
             delivery: None,
+            isolation: Demand::Nothing,
             // Whoever starts `danube run` sees a failure and decides; a master sets its own rule.
             retries: Retries::Never,
         })
+    }
+
+    fn timeout(&self) -> Duration {
+        self.danubefile.timeout.unwrap_or(TIMEOUT)
     }
 
     fn group(
@@ -190,6 +197,7 @@ impl Request {
             source: Some(places.source.clone()),
             egress: self.egress.clone(),
             orphan_grace: ORPHAN_GRACE,
+            time: self.timeout() + self.danubefile.cleanup_timeout,
         })
     }
 
@@ -203,7 +211,7 @@ impl Request {
             let at = workers.iter().position(|worker| worker.image == *source).unwrap_or_else(|| {
                 let name = ContainerName::worker(workers.len() + 1);
                 let (role, image) = (Role::Worker, source.clone());
-                workers.push(ContainerSpec { name, role, image, resources: known.resources });
+                workers.push(ContainerSpec { name, role, image, program: None, resources: known.resources });
                 workers.len() - 1
             });
             names.insert(image, workers[at].name.clone());
@@ -216,7 +224,7 @@ impl Request {
         let known = self.danubefile.known_services().into_iter().zip(1..);
         let specs = known.filter_map(|(service, n)| {
             let (name, source) = (ContainerName::service(n), self.images.get(&service.image)?.clone());
-            let spec = ContainerSpec { name, role: Role::Service, image: source, resources: service.resources };
+            let spec = ContainerSpec { name, role: Role::Service, image: source, program: None, resources: service.resources };
             Some((spec, service.image))
         });
         specs.map(|(spec, image)| (spec.clone(), (spec.name, image))).unzip()
@@ -243,8 +251,8 @@ impl Request {
 }
 
 /// What a coordinator runs.
-pub fn runner(python: &Python, paths: &JobPaths) -> Vec<String> {
-    let (python, runner) = (text(&python.path), text(&paths.sdk.join(crate::assets::RUNNER_NAME)));
+pub fn runner(python: &Path, paths: &JobPaths) -> Vec<String> {
+    let (python, runner) = (text(python), text(&paths.sdk.join(crate::assets::RUNNER_NAME)));
     [&python, "-I", "-S", "-B", &runner].map(str::to_owned).to_vec()
 }
 

@@ -22,7 +22,7 @@ use crate::client;
 use crate::error::CliError;
 use crate::local::instance::{self, Announced, Kind};
 use crate::local::stops::Stops;
-use crate::local::{self, Local, Settings, needs};
+use crate::local::{self, Jobs, Local, Settings, needs};
 use crate::place::Place;
 use keys::{Key, Keys};
 
@@ -49,9 +49,8 @@ async fn dev(arguments: &DevArgs) -> Result<(), CliError> {
     let settings = Settings {
         dir: place.master(),
         terms: Terms::own(&arguments.how),
-        python,
+        jobs: Jobs::Here { python, warm: arguments.warm.into() },
         limits: needs::limits(arguments.jobs, None),
-        warm: arguments.warm.into(),
         listener: port::listen(arguments.port).await?,
         hosts: Vec::new(),
         api_token: None,

@@ -1,13 +1,16 @@
-//! A master on this machine: database, embedded runtime, queue and HTTP put together. `dev` and `serve` differ in what
+//! A master on this machine: database, runtime, queue and HTTP put together. `dev` and `serve` differ in what
 //! they give it, not in what it is.
 
+mod cluster;
 pub mod instance;
 pub mod needs;
+mod pinned;
+mod runtime;
 pub mod stops;
 mod warm;
 mod workshop;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use danube_core::queue::Limits;
@@ -27,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::checkout::{self, Terms};
 use crate::error::CliError;
 use crate::place::Place;
+pub use cluster::Cluster;
+use runtime::JobRuntime;
 use warm::Warm;
 use workshop::Checkouts;
 
@@ -38,18 +43,29 @@ pub struct Settings {
     pub place: Place,
     /// On what terms jobs run.
     pub terms: Terms,
-    /// What runs danubefiles.
-    pub python: Python,
+    /// What runs jobs.
+    pub jobs: Jobs,
     /// How many jobs run at once.
     pub limits: Limits,
-    /// How many job surroundings are kept ready.
-    pub warm: usize,
     /// Where it is spoken to.
     pub listener: TcpListener,
     /// A token for programs that holds over restarts, beside the one of this process.
     pub api_token: Option<String>,
     /// Names besides the loopback's by which it may be asked for, as in the header `Host`.
     pub hosts: Vec<String>,
+}
+
+/// What runs jobs.
+pub enum Jobs {
+    /// Sandboxes on this machine.
+    Here {
+        /// What runs danubefiles.
+        python: Python,
+        /// How many job surroundings are kept ready.
+        warm: usize,
+    },
+    /// Pods of a cluster.
+    Cluster(Box<Cluster>),
 }
 
 /// A running master.
@@ -65,7 +81,7 @@ pub struct Local {
     stop: mpsc::UnboundedSender<Stop>,
     shutdown: CancellationToken,
     workshop: Arc<Checkouts>,
-    warm: Warm,
+    warm: Option<Warm>,
     jobs: JoinHandle<Result<(), danube_engine::EngineError>>,
     server: JoinHandle<Result<(), danube_server::ServerError>>,
 }
@@ -73,19 +89,22 @@ pub struct Local {
 /// Starts a master. It takes up at once what an earlier one left.
 pub async fn start(settings: Settings) -> Result<Local, CliError> {
     let store = Store::open(&settings.dir).await.map_err(CliError::infra)?;
-    let config = checkout::sandbox(&settings.terms, &settings.place, settings.dir.clone(), settings.python.clone())?;
-    let sandbox = Arc::new(Sandbox::new(config));
-    let runner = checkout::runner(&settings.python, &JobPaths::inside());
-    let warm = Warm::start(sandbox.clone(), Warmth { count: settings.warm, runner }).await;
+    let (runtime, warm) = match settings.jobs {
+        Jobs::Here { python, warm } => {
+            let (sandbox, warm) = here(&settings.terms, &settings.place, &settings.dir, (&python, warm)).await?;
+            (JobRuntime::Sandbox(sandbox, python.path), Some(warm))
+        }
+        Jobs::Cluster(cluster) => (JobRuntime::Kubernetes(cluster), None),
+    };
+    let runtime = Arc::new(runtime);
     let workshop = Arc::new(Checkouts {
         terms: settings.terms,
-        python: settings.python,
-        sandbox: sandbox.clone(),
+        runtime: runtime.clone(),
         jobs: settings.dir.join("jobs"),
         writing: RwLock::default(),
     });
     let services = Services {
-        runtime: sandbox,
+        runtime,
         store: store.clone(),
         logs: LogDir::new(settings.dir.join(LOGS)),
         artifacts: ArtifactDir::new(settings.dir.join(ARTIFACTS)),
@@ -108,6 +127,19 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
     });
     let server = tokio::spawn(danube_server::serve(settings.listener, router, shutdown.clone()));
     Ok(Local { master, auth, url: format!("http://{address}"), token, stop, shutdown, workshop, warm, jobs, server })
+}
+
+/// The embedded runtime, and what it keeps ready.
+async fn here(
+    terms: &Terms,
+    place: &Place,
+    dir: &Path,
+    (python, warm): (&Python, usize),
+) -> Result<(Arc<Sandbox>, Warm), CliError> {
+    let sandbox = Arc::new(Sandbox::new(checkout::sandbox(terms, place, dir.to_owned(), python.clone())?));
+    let runner = checkout::runner(&python.path, &JobPaths::inside());
+    let warm = Warm::start(sandbox.clone(), Warmth { count: warm, runner }).await;
+    Ok((sandbox, warm))
 }
 
 impl Local {
@@ -147,7 +179,9 @@ impl Local {
         // Its end was asked for, so how it ended is nobody's concern.
         let _ = self.server.await;
         // Another master may have the data directory next: nothing of this one may still be writing there.
-        self.warm.end().await;
+        if let Some(warm) = self.warm {
+            warm.end().await;
+        }
         let workshop = self.workshop;
         let _ = tokio::task::spawn_blocking(move || workshop.rest()).await;
         self.master.store().close().await;

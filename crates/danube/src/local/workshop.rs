@@ -14,12 +14,12 @@ use danube_core::retry::Retries;
 use danube_engine::job::Plan;
 use danube_engine::master::{Asked, Between, Checked, Description, Given, Prepared, Refused, Workshop};
 use danube_engine::snapshot::{self, Origin};
-use danube_sandbox::{Python, Sandbox};
 use danube_store::jobs::{JobRow, Source};
 use danube_store::pipelines::PipelineRow;
 
 use crate::checkout::{self, Cause, Places, Request, Terms, Which};
 use crate::error::CliError;
+use super::runtime::JobRuntime;
 use crate::place;
 
 /// So long does a shim wait for a master that was killed (docs/protocol.md, rule 6).
@@ -32,10 +32,8 @@ const BRANCH: &str = "{branch}";
 pub struct Checkouts {
     /// On what terms jobs run.
     pub terms: Terms,
-    /// What runs danubefiles.
-    pub python: Python,
-    /// The runtime, asked for paths only.
-    pub sandbox: Arc<Sandbox>,
+    /// The runtime that the plans are for.
+    pub runtime: Arc<JobRuntime>,
     /// The folder of all jobs' files.
     pub jobs: PathBuf,
     /// Held by whoever writes below that folder.
@@ -89,11 +87,12 @@ impl Checkouts {
             workspace: &places.workspace,
             source: &places.source,
             title: true,
+            objects: self.runtime.objects(),
         };
         let snapshot = snapshot::take(&wanted, &|_, _, _| {}).map_err(CliError::infra)?;
         let cause = Cause { trigger: &job.trigger, actor: job.actor.as_deref().unwrap_or_default() };
-        let paths = self.sandbox.paths(attempt);
-        let mut plan = request.plan(&places, &cause, &self.python, &snapshot, &paths)?;
+        let paths = self.runtime.paths(attempt);
+        let mut plan = request.plan(&places, &cause, self.runtime.python(), &snapshot, &paths)?;
         plan.group.orphan_grace = ORPHAN_GRACE;
         plan.retries = request.danubefile.retries.map_or(Retries::BeforeSteps, Retries::AtMost);
         let source = Source {
@@ -184,7 +183,9 @@ impl Workshop for Checkouts {
         given: &Given,
         attempt: &AttemptId,
     ) -> Result<Prepared, Refused> {
-        self.copied(pipeline, job, given, attempt).map_err(|error| error.refused())
+        let mut prepared = self.copied(pipeline, job, given, attempt).map_err(|error| error.refused())?;
+        self.runtime.fit(&mut prepared.plan, &self.places(attempt))?;
+        Ok(prepared)
     }
 
     fn secrets(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Refused> {

@@ -19,7 +19,7 @@ use danube_engine::artifacts::ArtifactDir;
 use danube_engine::job::progress::Observer;
 use danube_engine::job::{Plan, Services};
 use danube_engine::logs::LogDir;
-use danube_engine::snapshot::{self, Snapshot};
+use danube_engine::snapshot::{self, Objects, Snapshot};
 use danube_sandbox::{Python, Sandbox, SandboxConfig};
 use danube_store::jobs::{self, NewJob, Source};
 use danube_store::{ARTIFACTS, Durability, LOGS, Store};
@@ -97,7 +97,7 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
     let sandbox = Sandbox::new(config(arguments, place, &run, python.clone())?);
     let actor = std::env::var("USER").unwrap_or_default();
     let cause = Cause { trigger: "manual", actor: &actor };
-    let plan = request.plan(&run.places(), &cause, &python, &snapshot, &sandbox.paths(&run.attempt()))?;
+    let plan = request.plan(&run.places(), &cause, &python.path, &snapshot, &sandbox.paths(&run.attempt()))?;
     let store = Store::open_new(&run.dir, Durability::Kill, place.dir()).await.map_err(CliError::infra)?;
     insert_job(&store, &request, &plan, &snapshot).await?;
     let heading = heading(arguments, &request, &snapshot);
@@ -122,7 +122,7 @@ async fn copy(arguments: &RunArgs, request: &Request, run: &RunDir) -> Result<Sn
             }
         };
         let commit = clean.then_some("HEAD");
-        let request = snapshot::Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false };
+        let request = snapshot::Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false, objects: Objects::Borrowed };
         let taken = snapshot::take(&request, &progress);
         if watched && started.elapsed().as_secs() >= 1 {
             note("");

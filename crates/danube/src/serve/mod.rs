@@ -11,7 +11,7 @@ mod systemd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use danube_config::server::ServerConfig;
+use danube_config::server::{RuntimeKind, ServerConfig};
 use danube_core::job::ExitClass;
 use danube_engine::master::Stop;
 use danube_engine::sync::Follower;
@@ -24,7 +24,7 @@ use crate::cli::ConfigArg;
 use crate::error::CliError;
 use crate::local::instance::{self, Announced, Kind};
 use crate::local::stops::Stops;
-use crate::local::{self, Local, Settings, needs};
+use crate::local::{self, Cluster, Jobs, Local, Settings, needs};
 use crate::place::Place;
 use crate::settings;
 pub use init_config::main as init_config;
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn main(arguments: &ConfigArg) -> Result<ExitCode, CliError> {
     let config = settings::read(&arguments.config)?;
     // The probe forks: it comes before anything that could start a thread.
-    if probe::probe().tier == Tier::None {
+    if config.runtime == RuntimeKind::Embedded && probe::probe().tier == Tier::None {
         return Err(CliError::infra(
             "this machine gives no user namespaces, and without them a server isolates no job",
         )
@@ -77,8 +77,8 @@ async fn serve(config: &ServerConfig) -> Result<(), CliError> {
 async fn start(config: &ServerConfig, place: &Place) -> Result<Local, CliError> {
     instance::refuse_a_second(place)?;
     let api_token = credentials::api_token(config.credentials.as_deref())?;
-    let (python, git) = (needs::python()?, needs::git_version()?);
-    tracing::info!("python {} is {}; {git}", python.version, python.path.display());
+    tracing::info!("{}", needs::git_version()?);
+    let jobs = jobs(config, place).await?;
     let listening = TcpListener::bind(config.listen).await;
     let listener = listening.map_err(|error| {
         CliError::config(format!("listen = \"{}\": {error}", config.listen)).hint("name another port in danube.toml")
@@ -87,14 +87,28 @@ async fn start(config: &ServerConfig, place: &Place) -> Result<Local, CliError> 
         dir: place.master(),
         place: place.clone(),
         terms: Terms::Strangers,
-        python,
+        jobs,
         limits: needs::limits(config.limits.jobs, config.limits.jobs_per_pipeline),
-        warm: config.limits.warm,
         listener,
         hosts: Vec::new(),
         api_token,
     })
     .await
+}
+
+/// What runs jobs.
+async fn jobs(config: &ServerConfig, place: &Place) -> Result<Jobs, CliError> {
+    match config.runtime {
+        RuntimeKind::Embedded => {
+            let python = needs::python()?;
+            tracing::info!("python {} is {}", python.version, python.path.display());
+            Ok(Jobs::Here { python, warm: config.limits.warm })
+        }
+        RuntimeKind::Kubernetes => {
+            let cluster = Cluster::connect(&config.kubernetes, place.images()).await?;
+            Ok(Jobs::Cluster(Box::new(cluster)))
+        }
+    }
 }
 
 /// Stops without ending a job.

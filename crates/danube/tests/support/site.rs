@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use danube_testutils::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::cluster::Cluster;
 use super::dev::Dev;
 use super::git::git_in;
 use super::image::Image;
@@ -16,31 +17,77 @@ use super::{Project, Ran, binary};
 pub struct Site {
     /// The application's checkout, and the data directory.
     pub project: Project,
-    /// The registry.
-    pub registry: Registry,
+    ground: Ground,
+}
+
+/// Where jobs run and images are.
+enum Ground {
+    /// On this machine, with a registry on its loopback.
+    Here(Registry),
+    /// On a cluster, which has a registry.
+    Cluster(Cluster),
 }
 
 impl Site {
     /// An application whose steps run in an image of the registry. None, said in so many words, where there is no registry.
     pub fn new(body: &str) -> Option<Self> {
-        let registry = Registry::start()?;
-        let site = Self { project: Project::empty(), registry };
-        let layout = site.project.outside("layout");
+        let site = Self { project: Project::empty(), ground: Ground::Here(Registry::start()?) };
         let image = Image::with(&["sh", "cat", "chmod", "ls", "seq", "sleep", "sort", "tee", "touch"]);
-        image.oci(&layout, &json!({ "Env": ["PATH=/bin"] }));
-        site.registry.push(&layout, "team/tool", "1");
-        site.pipeline(&site.image(), body);
-        site.commit("first");
-        fs::create_dir(site.config_dir()).expect("the configuration's folder");
-        git_in(&site.config_dir(), &["init", "--quiet", "--initial-branch=main"]);
-        site.configure("app", &site.object("app"));
-        site.toml("");
+        site.push(&image, "tool", &json!({ "Env": ["PATH=/bin"] }));
+        site.begin(body);
         Some(site)
     }
 
-    /// The image's name.
+    /// The same on a cluster. None, said in so many words, where there is none.
+    pub fn on_cluster(body: &str) -> Option<Self> {
+        let project = Project::empty();
+        let cluster = Cluster::find(&project.outside(""))?;
+        let site = Self { project, ground: Ground::Cluster(cluster) };
+        site.begin(body);
+        Some(site)
+    }
+
+    fn begin(&self, body: &str) {
+        self.pipeline(&self.image(), body);
+        self.commit("first");
+        fs::create_dir(self.config_dir()).expect("the configuration's folder");
+        git_in(&self.config_dir(), &["init", "--quiet", "--initial-branch=main"]);
+        self.configure("app", &self.object("app"));
+        self.toml("");
+    }
+
+    /// The name of the image that steps run in.
     pub fn image(&self) -> String {
-        format!("{}/team/tool:1", self.registry.host)
+        match &self.ground {
+            Ground::Here(_) => self.named("tool"),
+            Ground::Cluster(cluster) => cluster.image("worker"),
+        }
+    }
+
+    /// The name of an image that was pushed.
+    pub fn named(&self, name: &str) -> String {
+        match &self.ground {
+            Ground::Here(registry) => format!("{}/team/{name}:1", registry.host),
+            Ground::Cluster(cluster) => cluster.image(name),
+        }
+    }
+
+    /// Puts an image with this configuration into the registry.
+    pub fn push(&self, image: &Image, name: &str, config: &Value) {
+        let layout = self.project.outside(&format!("layout-{name}"));
+        image.oci(&layout, config);
+        match &self.ground {
+            Ground::Here(registry) => drop(registry.push(&layout, &format!("team/{name}"), "1")),
+            Ground::Cluster(cluster) => cluster.push(&layout, name),
+        }
+    }
+
+    /// The cluster that jobs run on.
+    pub fn cluster(&self) -> &Cluster {
+        match &self.ground {
+            Ground::Cluster(cluster) => cluster,
+            Ground::Here(_) => panic!("this one is on no cluster"),
+        }
     }
 
     /// Writes the application's danubefile. Its name for itself is not the one that counts.
@@ -95,8 +142,17 @@ impl Site {
 
     /// Writes danube.toml; `more` stands at its top.
     pub fn toml(&self, more: &str) {
+        self.toml_with(more, "");
+    }
+
+    /// The same; `of_cluster` stands in its `[kubernetes]`.
+    pub fn toml_with(&self, more: &str, of_cluster: &str) {
+        let (runtime, cluster) = match &self.ground {
+            Ground::Here(_) => ("", String::new()),
+            Ground::Cluster(cluster) => ("runtime = \"kubernetes\"\n", cluster.table(of_cluster)),
+        };
         let text = format!(
-            "data_dir = \"{}\"\nlisten = \"127.0.0.1:0\"\n{more}\n[config]\nurl = \"file://{}\"\nsync_interval = \"1s\"\n[limits]\njobs = 4\n",
+            "data_dir = \"{}\"\nlisten = \"127.0.0.1:0\"\n{runtime}{more}\n[config]\nurl = \"file://{}\"\nsync_interval = \"1s\"\n[limits]\njobs = 4\n{cluster}",
             self.project.data().display(),
             self.config_dir().display()
         );
@@ -137,6 +193,9 @@ impl Site {
             .args(arguments)
             .env("DANUBE_CONFIG", self.toml_path())
             .env("XDG_STATE_HOME", self.project.outside("none"));
+        if let Ground::Cluster(cluster) = &self.ground {
+            command.env("SSL_CERT_FILE", cluster.certificate());
+        }
         command.env_remove("DANUBE_DATA_DIR").env_remove("DANUBE_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }

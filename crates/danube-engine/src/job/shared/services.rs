@@ -255,7 +255,7 @@ impl<R: Runtime> Shared<R> {
     }
 
     fn service_spec(&self, name: ContainerName, image: &str, resources: Resources) -> ContainerSpec {
-        ContainerSpec { name, role: Role::Service, image: self.plan.source(image), resources }
+        ContainerSpec { name, role: Role::Service, image: self.plan.source(image), program: None, resources }
     }
 
     /// Gives a service's container back that nothing ran in.

@@ -5,11 +5,15 @@ use super::client::Client;
 use super::credentials::Credentials;
 use super::patience::Patience;
 use super::reference::{Reference, Target};
+use crate::images::config::ImageConfig;
 use crate::images::digest::Digest;
 use crate::images::error::{ImageError, Result};
 use crate::images::limits::{BYTES_SETTING, Limits};
 use crate::images::oci::{self, Descriptor, Document, Layout, MOST_NESTED, Manifest};
 use crate::images::resolve::{ResolvedImage, check_layers};
+
+/// Bytes of an image's configuration at most.
+const LARGEST_CONFIG: u64 = 8 << 20;
 
 /// Who looks on while an image is pulled.
 pub trait Watch: Sync {
@@ -77,6 +81,29 @@ impl Pull<'_> {
         }
         let why = format!("its indexes are nested more than {MOST_NESTED} deep");
         Err(ImageError::NotAnImage { path: reference.to_string().into(), why })
+    }
+
+    /// The same image by its digest, whatever its tag names later.
+    ///
+    /// # Errors
+    /// When the registry does not tell.
+    pub fn pinned(&self, reference: &Reference) -> Result<Reference> {
+        let named = self.named(reference, &mut self.client(reference))?;
+        Ok(reference.at(named))
+    }
+
+    /// How an image's programs are run. None of its layers is fetched for that.
+    ///
+    /// # Errors
+    /// When the registry does not give its configuration, or that is none for this machine.
+    pub fn config(&self, found: &Found) -> Result<ImageConfig> {
+        let config = &found.manifest.config;
+        if config.size > LARGEST_CONFIG {
+            let why = format!("it has more than {LARGEST_CONFIG} bytes");
+            return Err(ImageError::BadDocument { document: "the configuration".to_owned(), why });
+        }
+        let _held = self.blob(config, &mut self.client(&found.reference), &Progress::new(self.watch, config.size))?;
+        found.manifest.configuration(&self.cache.read(&config.digest()?)?)
     }
 
     /// Brings here what is missing of an image.

@@ -1,0 +1,174 @@
+//! `danube serve` with jobs on a real cluster: what happens to it and to its pods, and what is said then. What both runtimes
+//! share is told in `runtimes.rs`. Needs a cluster (`checks/kube`); without one each test says that it was not tried.
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::dev::{Dev, wait};
+use support::site::Site;
+
+/// A step that prints for some seconds, and says how often it was started.
+const SLOW: &str = "step.run('echo ran >> /workspace/marks; for n in $(seq 40); do seq $((n * 1000)) $((n * 1000 + 999)); \
+                    sleep 0.2; done; cat /workspace/marks', name='slow')";
+
+fn begin(site: &Site, serve: &Dev, body: &str) -> String {
+    site.pipeline(&site.image(), body);
+    site.commit("the story");
+    serve.post("/pipelines/app/jobs", "", 201)["id"].as_str().expect("an id").to_owned()
+}
+
+/// Waits until its first step has printed something.
+fn prints(serve: &Dev, id: &str) {
+    serve.until(id, |job| job["steps"].as_array().is_some_and(|steps| !steps.is_empty()));
+    let printed = || serve.ask("GET", &format!("/jobs/{id}/steps/1/raw"), "").ok().filter(|(_, said)| said.to_string().len() > 5000);
+    wait(printed).expect("it prints");
+}
+
+/// The slow step ran once, and every byte of it is there.
+fn is_whole(serve: &Dev, id: &str) {
+    let job = serve.end(id);
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("success"), &json!(1)), "{job}");
+    let expected: String = (1000..41_000).map(|n| format!("{n}\n")).collect::<String>() + "ran\n";
+    assert!(serve.get(&format!("/jobs/{id}/steps/1/raw")) == Value::String(expected));
+}
+
+fn reason(job: &Value) -> (String, String) {
+    let text = |name: &str| job["reason"][name].as_str().unwrap_or_default().to_owned();
+    (text("kind"), text("message"))
+}
+
+#[test]
+fn a_pod_is_made_of_digests_and_holds_nothing_of_the_server() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let serve = site.start();
+    let id = begin(&site, &serve, "step.run('id -u; cat /proc/self/uid_map; env; echo begun; sleep 600')");
+    serve.until(&id, |job| job["steps"].as_array().is_some_and(|steps| !steps.is_empty()));
+    let pod = site.cluster().pod();
+    let images: Vec<&str> = pod["spec"]["containers"].as_array().expect("containers").iter().filter_map(|c| c["image"].as_str()).collect();
+    assert!(images.iter().all(|image| image.contains("@sha256:")), "{images:?}");
+    // One hour, five minutes of cleanup, the grace of images, and ten minutes.
+    assert_eq!((&pod["spec"]["activeDeadlineSeconds"], &pod["spec"]["hostUsers"]), (&json!(4508), &json!(false)), "{pod}");
+    let data = site.project.data().to_string_lossy().into_owned();
+    assert!(!pod.to_string().contains(&data) && !pod.to_string().contains("sleep 600"), "what is run is not in the pod");
+    serve.post(&format!("/jobs/{id}/cancel"), "", 202);
+    serve.end(&id);
+    let said = serve.get(&format!("/jobs/{id}/steps/1/raw"));
+    assert!(said.as_str().is_some_and(|said| !said.contains("KUBERNETES_") && !said.contains(" 0 4294967295")), "{said}");
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn a_master_that_is_killed_finds_its_jobs_again() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let serve = site.start();
+    let id = begin(&site, &serve, SLOW);
+    prints(&serve, &id);
+    serve.kill();
+    let serve = site.start();
+    is_whole(&serve, &id);
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn a_pod_that_somebody_deletes_is_no_success_and_no_failure_of_the_script() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let serve = site.start();
+    let id = begin(&site, &serve, SLOW);
+    prints(&serve, &id);
+    let pod = site.cluster().names("pods").pop().expect("a pod");
+    site.cluster().kubectl(&["delete", "pod", &pod, "--wait=false"]);
+    let job = serve.end(&id);
+    let (kind, said) = reason(&job);
+    assert_eq!((&job["status"], kind != "script"), (&json!("failure"), true), "{job}");
+    assert!(!said.is_empty(), "{job}");
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn no_node_for_a_job_is_told_in_the_cluster_s_words() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    site.toml_with("", "node_selector = { \"danube.dev/none\" = \"here\" }");
+    let serve = site.start();
+    let id = begin(&site, &serve, "step.run('true')");
+    let (kind, said) = reason(&serve.end(&id));
+    assert_eq!(kind, "infra", "{said}");
+    assert!(said.contains("no node of the cluster can take it") && said.contains("nothing changed for"), "{said}");
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn an_image_that_a_node_cannot_pull_is_told_in_its_words() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let gone = site.image().replace(":latest", &format!("@sha256:{}", "0".repeat(64)));
+    let serve = site.start();
+    site.pipeline(&gone, "step.run('true')");
+    site.commit("the story");
+    let id = serve.post("/pipelines/app/jobs", "", 201)["id"].as_str().expect("an id").to_owned();
+    let (kind, said) = reason(&serve.end(&id));
+    assert_eq!(kind, "image_pull", "{said}");
+    assert!(said.contains(&gone) && said.contains("cannot be pulled"), "{said}");
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn what_an_earlier_master_left_is_removed_and_nothing_of_others() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let pod = |name: &str, instance: &str| {
+        let labels = json!({"danube.dev/job-id": "0199-gone", "danube.dev/attempt": "1", "danube.dev/instance": instance});
+        let image = site.image();
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": {
+            "terminationGracePeriodSeconds": 0, "containers": [{"name": "worker", "image": image, "command": ["sleep", "900"]}]}})
+        .to_string()
+    };
+    site.cluster().kubectl_with(&["apply", "--filename=-"], &pod("danube-0199-gone-1", "danube"));
+    site.cluster().kubectl_with(&["apply", "--filename=-"], &pod("another-s", "somebody"));
+    let serve = site.start();
+    wait(|| (site.cluster().names("pods") == ["another-s"]).then_some(())).expect("one is left");
+    let id = begin(&site, &serve, "step.run('true')");
+    assert_eq!(serve.end(&id)["status"], "success");
+    site.cluster().kubectl(&["delete", "pod", "another-s"]);
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn a_worker_that_vanishes_fails_its_step_and_cleanup_is_told() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let serve = site.start();
+    // PID 1 takes no signal from within; the memory limit is the container's, so only the step dies of it.
+    let body = "try:\n    step.run('head -c 500000000 /dev/zero | tail -c 500000000 > /dev/null; echo $?; exit ${PIPESTATUS[1]}', shell='bash')\nfinally:\n    step.run('echo cleaned')";
+    let id = begin(&site, &serve, body);
+    let job = serve.end(&id);
+    assert_eq!((&job["status"], &job["steps"][1]["exit_code"]), (&json!("failure"), &json!(0)), "{job}");
+    assert_eq!(serve.get(&format!("/jobs/{id}/steps/2/raw")), "cleaned\n");
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+/// Takes the cluster apart, and so runs alone (`checks/kube`).
+#[test]
+#[ignore = "it takes the cluster apart"]
+fn an_api_server_that_dies_costs_no_byte_and_no_job() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let serve = site.start();
+    let id = begin(&site, &serve, SLOW);
+    prints(&serve, &id);
+    site.cluster().part("kill", "kube-apiserver");
+    std::thread::sleep(std::time::Duration::from_secs(20));
+    site.cluster().part("start", "kube-apiserver");
+    is_whole(&serve, &id);
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn a_cluster_that_cannot_be_reached_is_told_before_anything_is_started() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    site.toml_with("", "context = \"nobody's\"");
+    site.run(&["serve"]).expect(3).says("kubeconfig").says("nobody's");
+}
