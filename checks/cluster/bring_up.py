@@ -113,7 +113,9 @@ def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: fl
     until = time.monotonic() + patience
     while not happened():
         if fallen := processes.fallen(cluster):
-            raise Broken(f"{', '.join(fallen)} ended while {what} was waited for")
+            # Others end because it did.
+            first, *others = fallen
+            raise Broken(f"{first} ended while {what} was waited for{'; so did ' if others else ''}{', '.join(others)}")
         if time.monotonic() > until:
             raise Broken(f"{what} did not come up within {patience:.0f} s")
         time.sleep(0.03)

@@ -24,7 +24,7 @@ PLUGINS = Path("/usr/lib/cni")
 TOOLS = {"gcc": "gcc", "mmdebstrap": "mmdebstrap"}
 BUSYBOX = Path("/usr/bin/busybox")
 SECCOMP = Path("/usr/lib/x86_64-linux-gnu/libseccomp.a")
-OLDEST_GO = (1, 24)
+OLDEST_GO = (1, 26)
 
 
 def found(program: str) -> bool:

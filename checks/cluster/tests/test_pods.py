@@ -152,10 +152,7 @@ class Pods(unittest.TestCase):
             for verb in ("kill", "start"):
                 done = front_door(verb, self.one.name, part)
                 self.assertEqual(done.returncode, 0, done.stderr)
-        done = self.one.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
-        while "refused" in done.stderr:
-            done = self.one.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.one.settled("survivor")
         done = self.one.kubectl("exec", "survivor", "--", "true")
         self.assertEqual(done.returncode, 0, done.stderr)
         after = self.one.api.ask("GET", f"{PODS}/survivor")["status"]["containerStatuses"][0]
