@@ -39,6 +39,14 @@ def build(say: Say) -> list[Image]:
         return images.make(say)
 
 
+def make_images(say: Say) -> list[Image]:
+    """The images alone, which need no cluster."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return images.make(say)
+
+
 def up(cluster: Cluster, say: Say) -> dict[str, str]:
     """Brings it up; answers what a test needs to know. Nothing is left when that fails."""
     made = build(say)

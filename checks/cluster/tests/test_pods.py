@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import bring_up
 import control_groups
 import layout
 import registry
@@ -111,6 +112,14 @@ class Pods(unittest.TestCase):
         program = "import sys, os; sys.path.insert(0, '/danube/sdk'); import danube; print(os.getuid(), os.path.exists('/bin/sh'), danube.step)"
         said = self.one.output("coordinator", {"image": self.one.image("coordinator"), "command": ["python3", "-I", "-c", program]})
         self.assertTrue(said.startswith(f"{COORDINATOR_USER} False "), said)
+
+    def test_the_coordinators_image_is_small_and_not_roots_and_the_shims_is_the_shim(self) -> None:
+        made = {image.name: image for image in bring_up.read_images(self.one.cluster)}
+        self.assertLess(made["coordinator"].size, 150_000_000)
+        self.assertEqual(made["coordinator"].user, f"{COORDINATOR_USER}:{COORDINATOR_USER}")
+        self.assertEqual(made["coordinator"].digest, self.one.image("coordinator").split("@")[1])
+        self.assertLess(made["shim"].size, 20_000_000)
+        self.assertEqual(len(made["shim"].manifest["layers"]), 1)
 
     def test_the_shims_image_fills_a_volume(self) -> None:
         volume = {"volumes": [{"name": "shim", "emptyDir": {}}]}

@@ -4,12 +4,14 @@
 
 mod support;
 
+use danube_core::id::ContainerName;
+use danube_core::runtime::{Role, Runtime};
 use danube_kube::doctor::{self, Fact};
 use danube_kube::services::apply::{self, How, Outcome};
 use danube_kube::services::rights::{IN_CLUSTER, IN_JOBS};
-use danube_kube::services::{self, Object, Services};
+use danube_kube::services::{self, Object, Registry, Services};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -159,5 +161,78 @@ async fn the_doctor_says_of_a_cluster_what_is_so() {
     looked.namespace = "nobody-made-this".into();
     let facts = doctor::look(&place.cluster.client, &doctor::Place { coordinator_image: None, ..looked }).await;
     assert!(fact(&facts, "namespace").words.contains("danube cluster apply"), "{facts:?}");
+    place.leave().await;
+}
+
+/// `alice`, with `a password of a test`.
+const USERS: &str = "alice:$2y$10$r4elC/XNhdqwJf.kgywi/OfnBly6eINPh8VYXRzl897C1JCC5Fg/e\n";
+
+/// What the operator makes: Danube writes no key and no password.
+async fn secrets(place: &Place, system: &str) {
+    let folder = std::env::temp_dir().join(&place.namespace);
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=registry", "-keyout", "tls.key", "-out", "tls.crt"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let api: Api<Secret> = Api::namespaced(place.cluster.client.clone(), system);
+    for (name, data) in [
+        ("registry-tls", vec![("tls.crt", read("tls.crt")), ("tls.key", read("tls.key"))]),
+        ("registry-users", vec![("htpasswd", USERS.to_owned())]),
+    ] {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(name.to_owned());
+        secret.string_data = Some(data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        api.create(&PostParams::default(), &secret).await.unwrap();
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Three requests: without a name, with a wrong password, with the right one. It waits for the registry itself.
+const ASKS: &str = r#"
+import base64, ssl, sys, time, urllib.request, urllib.error
+trust = ssl.create_default_context()
+trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+def ask(user):
+    request = urllib.request.Request(f"https://{sys.argv[1]}:5000/v2/")
+    if user:
+        request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
+    try:
+        return urllib.request.urlopen(request, timeout=5, context=trust).status
+    except urllib.error.HTTPError as error:
+        return error.code
+for _ in range(120):
+    try:
+        ask(None)
+        break
+    except OSError:
+        time.sleep(0.5)
+print(ask(None), ask("alice:wrong"), ask("alice:a password of a test"))
+"#;
+
+#[tokio::test]
+async fn a_registry_runs_restricted_and_knows_its_users() {
+    let Some(place) = Place::find("registry").await else { return };
+    let image = place.cluster.image("REGISTRY");
+    let wanted = Services { registry: Some(Registry { image, storage: None }), ..services(&place.namespace) };
+    secrets(&place, &wanted.system).await;
+    for (title, outcome) in all(&place.cluster, &wanted, How::default()).await {
+        assert!(outcome.is_good(), "{title}: {outcome}");
+    }
+    let named: Api<Service> = Api::namespaced(place.cluster.client.clone(), &wanted.system);
+    let address = named.get("registry").await.unwrap().spec.unwrap().cluster_ip.unwrap();
+    let mut group = place.group("job-1");
+    // Any image with Python and TLS.
+    let image = place.cluster.image("COORDINATOR");
+    group.containers[1] = support::container(ContainerName::worker(1), Role::Worker, &image);
+    place.start(&group).await;
+    let mut master = place.master(&group, &ContainerName::worker(1), 1).await;
+    let said = master.run(&support::argv(1, &["python3", "-I", "-c", ASKS, &address])).await.text();
+    assert_eq!(said, "401 401 200\n");
+    place.runtime.delete(&group.attempt).await.unwrap();
     place.leave().await;
 }
