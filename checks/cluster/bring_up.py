@@ -116,7 +116,7 @@ def push(cluster: Cluster, made: list[Image]) -> None:
         registry.push(cluster, image)
 
 
-def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 120) -> None:
+def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 300) -> None:
     """Until it has, or cannot any more."""
     until = time.monotonic() + patience
     while not happened():

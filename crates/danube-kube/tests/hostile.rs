@@ -34,7 +34,7 @@ async fn a_worker_finds_no_way_out() {
     let ran = master.run(&sh(1, &format!("cat >attempts.py <<'END'\n{ATTEMPTS}\nEND\npython3 -I attempts.py 2>&1"))).await;
     let text = ran.text();
     let came = outcomes(&text);
-    assert!(came.len() >= 40, "{text}");
+    assert!(came.len() >= 60, "{text}");
     let open: Vec<_> = came.iter().filter(|(_, outcome)| !outcome.starts_with("failed")).collect();
     assert_eq!(open, [] as [(&&str, &&str); 0], "{text}");
     eprintln!("{} ways out tried, none was open", came.len());
@@ -55,7 +55,7 @@ async fn two_jobs_beside_each_other_share_nothing_and_the_later_finds_nothing_of
     let mut first = place.master(&one, &ContainerName::worker(1), 1).await;
     first.run(&sh(1, "echo marked-by-one >/workspace/mark; echo marked-by-one >/tmp/mark; sleep 1000 & echo $!")).await;
     let mut second = place.master(&other, &ContainerName::worker(1), 1).await;
-    let search = "cat /workspace/mark /tmp/mark; ps | grep -c '[s]leep 1000'; grep -l marked-by-one /workspace/* /tmp/* /danube/*/* 2>/dev/null";
+    let search = "cat /workspace/mark /tmp/mark || true; ps | grep -c '[s]leep 1000' || true; grep -l marked-by-one /workspace/* /tmp/* /danube/*/* 2>/dev/null || true";
     let seen = second.run(&sh(1, search)).await.text();
     assert!(!seen.contains("marked-by-one") && seen.lines().any(|line| line == "0"), "{seen}");
     // Users of two pods are two on the node, though both are 0 in their own.
@@ -73,7 +73,7 @@ async fn two_jobs_beside_each_other_share_nothing_and_the_later_finds_nothing_of
     again.attempt.number = 2;
     place.start(&again).await;
     let mut third = place.master(&again, &ContainerName::worker(1), 1).await;
-    assert_eq!(third.run(&sh(1, "ls -A /workspace /tmp | grep -c mark")).await.text(), "0\n");
+    assert_eq!(third.run(&sh(1, "ls -A /workspace /tmp | grep -c mark || true")).await.text(), "0\n");
     place.runtime.delete(&again.attempt).await.unwrap();
     place.leave().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use danube_core::runtime::GroupFailure;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
@@ -35,7 +36,7 @@ async fn tried(client: &Client, place: &Place, (name, image, command): (&'static
         Ok(made) => made,
         Err(words) => return Fact::bad(name, format!("a pod of it is refused: {words}")),
     };
-    let seen = probe::until(&pods, &made, PATIENCE, |pod| ended(pod).is_some()).await;
+    let seen = probe::until(&pods, &made, PATIENCE, |pod| ended(pod).is_some() || is_refused(pod)).await;
     probe::remove(&pods, &made).await;
     match seen {
         Ok(pod) => judged(name, image, &pod),
@@ -59,6 +60,11 @@ fn pod(image: &str, command: &[&str]) -> Pod {
 fn ended(pod: &Pod) -> Option<i32> {
     let said: &ContainerStatus = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
     Some(said.state.as_ref()?.terminated.as_ref()?.exit_code)
+}
+
+/// The registry's words are the answer, though the cluster would ask it again.
+fn is_refused(pod: &Pod) -> bool {
+    standing::read(pod).trouble.is_some_and(|trouble| trouble.kind == GroupFailure::Image)
 }
 
 fn judged(name: &'static str, image: &str, pod: &Pod) -> Fact {

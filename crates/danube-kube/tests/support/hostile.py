@@ -1,10 +1,8 @@
 """Every way out of a worker that comes to mind, tried as the image's root. `failed` is what each must come to."""
 import fcntl
 import os
-import shutil
 import signal
 import socket
-import struct
 import subprocess
 
 SHIM = "/danube/shim/danube-shim"
@@ -14,10 +12,9 @@ def attempt(name, what):
     try:
         got = what()
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        got = None
         print(f"{name}\tfailed: {error}")
         return
-    print(f"{name}\tfailed" if got in (None, False, "", b"") else f"{name}\tgot {got!r}")
+    print(f"{name}\tgot {got!r}" if got else f"{name}\tfailed")
 
 
 def there(path):
@@ -36,7 +33,7 @@ def writes(path, text="x", mode="a"):
 
 
 def runs(*words):
-    if shutil.which(words[0]) is None:
+    if not any(os.access(f"{folder}/{words[0]}", os.X_OK) for folder in os.environ["PATH"].split(":")):
         return f"nothing: {words[0]} is not in the image, so it was not tried"
     done = subprocess.run(words, capture_output=True, timeout=20)
     return done.returncode == 0 and words
@@ -83,7 +80,7 @@ attempt("the clock", lambda: runs("date", "-s", "@0"))
 attempt("the host's name", lambda: runs("hostname", "owned"))
 attempt("a raw socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
 attempt("a packet socket", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
-attempt("an interface taken down", lambda: fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sH", b"lo", 0)))
+attempt("an interface taken down", lambda: fcntl.ioctl(socket.socket(), 0x8914, b"lo".ljust(18, b"\0")))
 
 # The shim: its file, its memory, its life, its socket.
 attempt("write the shim", lambda: writes(SHIM))
@@ -94,7 +91,9 @@ attempt("change the shim's mode", lambda: os.chmod(SHIM, 0o777) or "changed")
 attempt("read the shim's memory", lambda: open("/proc/1/mem", "rb"))
 attempt("write the shim's memory", lambda: open("/proc/1/mem", "wb"))
 attempt("read the shim's environment", lambda: reads("/proc/1/environ"))
-attempt("the shim's descriptors", lambda: os.listdir("/proc/1/fd"))
+# Their numbers can be listed, which tells nothing.
+attempt("where the shim's descriptors lead", lambda: [os.readlink(f"/proc/1/fd/{number}") for number in os.listdir("/proc/1/fd")])
+attempt("open one of the shim's descriptors", lambda: open("/proc/1/fd/4", "rb"))
 attempt("the shim's root", lambda: os.listdir("/proc/1/root"))
 
 
