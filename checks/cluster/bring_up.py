@@ -39,6 +39,14 @@ def build(say: Say) -> list[Image]:
         return images.make(say)
 
 
+def make_images(say: Say) -> list[Image]:
+    """The images alone, which need no cluster."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return images.make(say)
+
+
 def up(cluster: Cluster, say: Say) -> dict[str, str]:
     """Brings it up; answers what a test needs to know. Nothing is left when that fails."""
     made = build(say)
@@ -108,12 +116,14 @@ def push(cluster: Cluster, made: list[Image]) -> None:
         registry.push(cluster, image)
 
 
-def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 120) -> None:
+def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 300) -> None:
     """Until it has, or cannot any more."""
     until = time.monotonic() + patience
     while not happened():
         if fallen := processes.fallen(cluster):
-            raise Broken(f"{', '.join(fallen)} ended while {what} was waited for")
+            # Others end because it did.
+            first, *others = fallen
+            raise Broken(f"{first} ended while {what} was waited for{'; so did ' if others else ''}{', '.join(others)}")
         if time.monotonic() > until:
             raise Broken(f"{what} did not come up within {patience:.0f} s")
         time.sleep(0.03)

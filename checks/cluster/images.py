@@ -1,6 +1,7 @@
 """The images that the tests' pods are made of. Each is made once for what it consists of, and kept in the cache."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,23 @@ class Image:
     def digest(self) -> str:
         return (self.folder / "digest").read_text()
 
+    @property
+    def size(self) -> int:
+        """Bytes of all layers, as they are unpacked: none of them is compressed."""
+        return sum(layer["size"] for layer in self.manifest["layers"])
+
+    @property
+    def user(self) -> str:
+        """Whom it runs as unless a pod says otherwise."""
+        return self._blob(self.manifest["config"]["digest"])["config"]["User"]
+
+    @property
+    def manifest(self) -> dict:
+        return self._blob(self.digest)
+
+    def _blob(self, digest: str) -> dict:
+        return json.loads((self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_text())
+
 
 def pause(work: Path) -> Recipe:
     subprocess.run(["gcc", "-static", "-Os", "-s", "-o", work / "pause", HERE / "pause.c"], check=True)
@@ -58,6 +76,15 @@ def shim(work: Path) -> Recipe:
     return _of(work, [File("danube-shim", built_shim(), mode=0o555)], entrypoint=["/danube-shim"])
 
 
+def registry(work: Path) -> Recipe:
+    """Debian's, with what it is linked to: what a registry in a pod runs."""
+    linked = subprocess.run(["ldd", needs.REGISTRY], check=True, capture_output=True, text=True).stdout
+    libraries = [Path(word) for line in linked.splitlines() for word in line.split() if word.startswith("/")]
+    files = [File(str(path).lstrip("/"), path.resolve()) for path in libraries]
+    program = File("usr/bin/docker-registry", needs.REGISTRY)
+    return _of(work, [*_with_folders([program, *files]), File("tmp", mode=0o1777)], entrypoint=["/usr/bin/docker-registry", "serve"])
+
+
 def worker(work: Path) -> Recipe:
     return Recipe([debian("minbase", WORKER)])
 
@@ -73,6 +100,7 @@ def coordinator(work: Path) -> Recipe:
 
 RECIPES: dict[str, Callable[[Path], Recipe]] = {
     "pause": pause, "busybox": busybox, "shellless": shellless, "shim": shim, "worker": worker, "coordinator": coordinator,
+    "registry": registry,
 }
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from settings import COVERED, HERE, Broken, Cluster, cache
@@ -84,18 +85,42 @@ def entering(cluster: Cluster) -> list[str]:
     return ["nsenter", "--target", str(target), "--net", "--mount", "--pid", "--uts", "--ipc", "--"]
 
 
-def end(cluster: Cluster, patience: float = 20) -> None:
-    """Kills the holder, and waits until everything inside is gone."""
-    inner, outer = first(cluster), holder(cluster)
-    for process in (outer, inner):
-        if process:
+def holders(cluster: Cluster) -> list[int]:
+    """Whoever holds the namespaces or is about to: also one that was born as its parent was killed, before it asked to go with it."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+            if words[-4:-1] == [os.fsencode(ENTRY), b"hold", cluster.name.encode()]:
+                found.append(int(process))
+    return found
+
+
+def end(cluster: Cluster, patience: float = 20, burial: float = 3) -> None:
+    """Kills the holder, and waits until everything inside is gone: the kernel ends PID 1 of a namespace after all others."""
+    inner = first(cluster)
+
+    def killed() -> bool:
+        left = holders(cluster)
+        for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        return not left and (inner is None or dead(inner))
+
+    if not happens(killed, patience):
+        raise Broken(f"{cluster.name} does not end: process {inner or holders(cluster)} is still there")
+    # Its number is given back when the machine's own PID 1 asks for its exit code. Some never ask.
+    happens(lambda: inner is None or not Path(f"/proc/{inner}").exists(), burial)
+
+
+def happens(what: Callable[[], bool], patience: float) -> bool:
+    """Waits for it; whether it came."""
     until = time.monotonic() + patience
-    while any(process and Path(f"/proc/{process}").exists() and not dead(process) for process in (outer, inner)):
+    while not what():
         if time.monotonic() > until:
-            raise Broken(f"{cluster.name} does not end: process {inner} is still there")
+            return False
         time.sleep(0.01)
+    return True
 
 
 def dead(process: int) -> bool:

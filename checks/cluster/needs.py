@@ -23,8 +23,9 @@ PLUGINS = Path("/usr/lib/cni")
 # To build, not to run.
 TOOLS = {"gcc": "gcc", "mmdebstrap": "mmdebstrap"}
 BUSYBOX = Path("/usr/bin/busybox")
+REGISTRY = Path("/usr/bin/docker-registry")
 SECCOMP = Path("/usr/lib/x86_64-linux-gnu/libseccomp.a")
-OLDEST_GO = (1, 24)
+OLDEST_GO = (1, 26)
 
 
 def found(program: str) -> bool:

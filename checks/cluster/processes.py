@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import programs
+from namespaces import dead
 from settings import Broken, Cluster
 
+# Each after what it stands on.
 PARTS = ("etcd", "containerd", "registry", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
 
@@ -33,7 +35,10 @@ def start(cluster: Cluster, part: str) -> None:
     environment = {"PATH": programs.path(), "HOME": "/run", "TMPDIR": "/run", "GOMEMLIMIT": "1GiB", "OTEL_SDK_DISABLED": "true"}
     with log_of(cluster, part).open("ab") as log:
         started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, cwd="/")
-    words_of(cluster, part).with_suffix(".pid").write_text(str(started.pid))
+    # Whole or not at all: somebody looks at this very moment for parts that have fallen.
+    unfinished = words_of(cluster, part).with_suffix(".unfinished")
+    unfinished.write_text(str(started.pid))
+    unfinished.rename(words_of(cluster, part).with_suffix(".pid"))
 
 
 def launch(cluster: Cluster, part: str, *words: str | Path) -> None:
@@ -45,13 +50,14 @@ def running(cluster: Cluster, part: str) -> int | None:
     """Its number inside, if it runs. Run inside."""
     with contextlib.suppress(OSError, ValueError):
         number = int(words_of(cluster, part).with_suffix(".pid").read_text())
-        if Path(f"/proc/{number}/cmdline").read_bytes():
+        # Not by its command line, which is empty for an instant while a program takes another one's place.
+        if not dead(number):
             return number
     return None
 
 
 def fallen(cluster: Cluster) -> list[str]:
-    """Parts that were started and run no more. Run inside."""
+    """Parts that were started and run no more, in the order in which they stand on each other. Run inside."""
     started = [part for part in PARTS if words_of(cluster, part).with_suffix(".pid").exists()]
     return [part for part in started if running(cluster, part) is None]
 

@@ -1,4 +1,4 @@
-"""Builds what Debian does not have, or has too old: Kubernetes, containerd, runc. Each once per version, kept in the cache."""
+"""Builds what Debian does not have, or has too old: Kubernetes, containerd, runc; and prints Cilium's definitions. Each once per version, kept in the cache."""
 
 import hashlib
 import os
@@ -58,6 +58,7 @@ SOURCES = (
            linker=f"-linkmode external -extldflags -static -X main.version={RUNC}"),
     Source("containerd", tuple(f"{_containerd}/cmd/{name}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")),
            tags="no_btrfs no_devmapper no_zfs", linker=f"-X {_containerd}/version.Version=v{CONTAINERD}"),
+    Source("cilium-crds", (".",)),
     Source("kubernetes", (".",), linker=f"{set_version('k8s.io/component-base/version')} {set_version('k8s.io/client-go/pkg/version')}"),
 )
 

@@ -1,13 +1,15 @@
 """A cluster as a test sees it: by the front door, which is `run`, and by the API."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 from api import Api
 from namespaces import ENTRY
-from settings import Cluster
+from settings import Broken, Cluster
 
 PODS = "/api/v1/namespaces/default/pods"
 
@@ -53,6 +55,17 @@ class Standing:
 
     def running(self, name: str) -> dict:
         return self.until(name, lambda pod: pod["status"].get("phase") == "Running")
+
+    def settled(self, name: str) -> None:
+        """After the kubelet was started anew: when it has learned of the pod again, until which it knows no container of it."""
+        known = f"/api/v1/nodes/{self.facts['NODE']}/proxy/pods"
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError, Broken):
+                if any(pod["metadata"]["name"] == name for pod in self.api.ask("GET", known).get("items") or []):
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"the kubelet has not learned of {name} in 120 s")
 
     def log(self, name: str) -> str:
         """What its container has written."""

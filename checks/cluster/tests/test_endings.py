@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -65,11 +66,15 @@ class Endings(unittest.TestCase):
     def killed_at(self, instant: str) -> None:
         before = machine.look()
         cluster = Cluster(f"t{os.getpid()}k")
-        started = subprocess.Popen([sys.executable, "-I", ENTRY, "up", "--name", cluster.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while not (cluster.state / instant).exists() and started.poll() is None:
-            pass
-        started.send_signal(signal.SIGKILL)
-        started.wait()
+        with tempfile.TemporaryFile("w+") as said:
+            started = subprocess.Popen([sys.executable, "-I", ENTRY, "up", "--name", cluster.name], stdout=subprocess.DEVNULL, stderr=said)
+            while not (cluster.state / instant).exists() and started.poll() is None:
+                time.sleep(0.001)
+            ended = started.poll()
+            started.send_signal(signal.SIGKILL)
+            started.wait()
+            said.seek(0)
+            self.assertIsNone(ended, f"it was over before {instant} was there\n{said.read()}")
         self.assertNotEqual(take_down.traces(cluster), [])
         done = front_door("down", cluster.name)
         self.assertEqual(done.returncode, 0, done.stderr)

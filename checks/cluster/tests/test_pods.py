@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import bring_up
 import control_groups
 import layout
 import registry
@@ -112,6 +113,14 @@ class Pods(unittest.TestCase):
         said = self.one.output("coordinator", {"image": self.one.image("coordinator"), "command": ["python3", "-I", "-c", program]})
         self.assertTrue(said.startswith(f"{COORDINATOR_USER} False "), said)
 
+    def test_the_coordinators_image_is_small_and_not_roots_and_the_shims_is_the_shim(self) -> None:
+        made = {image.name: image for image in bring_up.read_images(self.one.cluster)}
+        self.assertLess(made["coordinator"].size, 150_000_000)
+        self.assertEqual(made["coordinator"].user, f"{COORDINATOR_USER}:{COORDINATOR_USER}")
+        self.assertEqual(made["coordinator"].digest, self.one.image("coordinator").split("@")[1])
+        self.assertLess(made["shim"].size, 20_000_000)
+        self.assertEqual(len(made["shim"].manifest["layers"]), 1)
+
     def test_the_shims_image_fills_a_volume(self) -> None:
         volume = {"volumes": [{"name": "shim", "emptyDir": {}}]}
         mounts = [{"name": "shim", "mountPath": "/shim"}]
@@ -152,10 +161,7 @@ class Pods(unittest.TestCase):
             for verb in ("kill", "start"):
                 done = front_door(verb, self.one.name, part)
                 self.assertEqual(done.returncode, 0, done.stderr)
-        done = self.one.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
-        while "refused" in done.stderr:
-            done = self.one.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.one.settled("survivor")
         done = self.one.kubectl("exec", "survivor", "--", "true")
         self.assertEqual(done.returncode, 0, done.stderr)
         after = self.one.api.ask("GET", f"{PODS}/survivor")["status"]["containerStatuses"][0]

@@ -9,10 +9,7 @@ use danube_core::runtime::{
 };
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
-    Preconditions,
-};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 
 use crate::error::{KubeError, refused, said};
@@ -21,11 +18,10 @@ use crate::follow::{self, Events, Graces};
 use crate::manifest::{self, Told};
 use crate::names;
 use crate::patience::patiently;
+use crate::services::MANAGER;
 use crate::settings::{Enforcement, Settings};
 use crate::{places, policy};
 
-/// Who wrote what is applied.
-const MANAGER: &str = "danube";
 /// A container that is added must run, or be in trouble, after this long.
 const ADDED: Duration = Duration::from_secs(600);
 /// How long an opening stream waits for its container; the engine itself waits not much longer.
@@ -53,34 +49,20 @@ impl Kubernetes {
         Self { client, settings }
     }
 
-    fn pods(&self) -> Api<Pod> {
+    pub(crate) const fn parts(&self) -> (&Client, &Settings) {
+        (&self.client, &self.settings)
+    }
+
+    pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.settings.namespace)
     }
 
-    /// Applies the policy of all pods and the one of this profile, before the pod exists: a pod without a policy in force
-    /// could reach everything.
     async fn hold(&self, wanted: &EgressPolicy) -> Result<(), RuntimeError> {
-        if self.settings.enforcement == Enforcement::Off {
-            return Ok(());
-        }
-        let profile = policy::of_profile(wanted, &self.settings).map_err(refused)?;
-        for policy in [policy::default_deny(&self.settings), profile] {
-            self.apply(&policy).await?;
-        }
-        Ok(())
-    }
-
-    async fn apply(&self, policy: &policy::CiliumNetworkPolicy) -> Result<(), RuntimeError> {
-        let kind = ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk("cilium.io", "v2", "CiliumNetworkPolicy"),
-            "ciliumnetworkpolicies",
-        );
-        let policies: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.settings.namespace, &kind);
-        let how = PatchParams::apply(MANAGER).force();
-        match policies.patch(&policy.metadata.name, &how, &Patch::Apply(policy)).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(refused(KubeError::NoPolicies)),
-            Err(error) => Err(said("apply a network policy", &error)),
+        match self.settings.enforcement {
+            Enforcement::Off => Ok(()),
+            Enforcement::Required => {
+                hold(&self.client, (&self.settings.namespace, &self.settings.instance), wanted).await
+            }
         }
     }
 
@@ -223,6 +205,28 @@ impl Runtime for Kubernetes {
             || format!("the node {name}"),
             |info| format!("the node {name} ({}, Linux {})", info.container_runtime_version, info.kernel_version),
         )
+    }
+}
+
+/// Applies the policy of all pods and the one of a profile, before a pod of it exists: a pod without a policy in force could
+/// reach everything.
+pub(crate) async fn hold(client: &Client, place: (&str, &str), wanted: &EgressPolicy) -> Result<(), RuntimeError> {
+    let (namespace, instance) = place;
+    let profile = policy::of_profile_in(wanted, namespace, instance).map_err(refused)?;
+    for policy in [policy::default_deny_in(namespace, instance), profile] {
+        apply(client, &policy).await?;
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, policy: &policy::CiliumNetworkPolicy) -> Result<(), RuntimeError> {
+    let policies: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), &policy.metadata.namespace, &policy::resource());
+    let how = PatchParams::apply(MANAGER).force().validation_strict();
+    match policies.patch(&policy.metadata.name, &how, &Patch::Apply(policy)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(refused(KubeError::NoPolicies)),
+        Err(error) => Err(said("apply a network policy", &error)),
     }
 }
 

@@ -34,6 +34,9 @@ pub enum ConnectError {
     /// No file was named, and this is no pod.
     #[error("no kubeconfig is named, and this is no pod of a cluster ({0}): name one, kubernetes.kubeconfig = \"/…\"")]
     NoPod(String),
+    /// No file was named, none is where kubectl looks, and this is no pod.
+    #[error("no kubeconfig and no account of a pod was found ({0}); say --kubeconfig FILE")]
+    Nowhere(String),
     /// It does not answer, or not as an API server does.
     #[error("the cluster at {url} cannot be used: {why}")]
     Unreachable {
@@ -53,7 +56,7 @@ impl Kubernetes {
         let config = access.config().await?;
         let url = config.cluster_url.to_string();
         let unreachable = |why: String| ConnectError::Unreachable { url: url.clone(), why };
-        let client = Client::try_from(config).map_err(|error| unreachable(error.to_string()))?;
+        let client = client(config)?;
         let version = client.apiserver_version().await.map_err(|error| unreachable(error.to_string()))?;
         let pod_resources = settings.pod_resources && has_pod_resources(&version.major, &version.minor);
         tracing::info!("the cluster at {url} is Kubernetes {}", version.git_version);
@@ -61,16 +64,40 @@ impl Kubernetes {
     }
 }
 
+/// A client for somebody who types: without a file as kubectl finds one (`KUBECONFIG`, `~/.kube/config`), or as a pod's
+/// account. Nothing is sent yet.
+///
+/// # Errors
+/// When none of these is there, or what it says cannot be read.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+    let config = match kubeconfig {
+        Some(path) => read(path, &KubeConfigOptions::default()).await?,
+        None => Config::infer().await.map_err(|error| ConnectError::Nowhere(error.to_string()))?,
+    };
+    client(config)
+}
+
+fn client(config: Config) -> Result<Client, ConnectError> {
+    // Only the first one of a process is taken, and all are this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = config.cluster_url.to_string();
+    Client::try_from(config).map_err(|error| ConnectError::Unreachable { url, why: error.to_string() })
+}
+
+async fn read(path: &Path, options: &KubeConfigOptions) -> Result<Config, ConnectError> {
+    let wrong = |why: String| ConnectError::Kubeconfig { path: path.to_owned(), why };
+    let file = Kubeconfig::read_from(path).map_err(|error| wrong(error.to_string()))?;
+    Config::from_custom_kubeconfig(file, options).await.map_err(|error| wrong(error.to_string()))
+}
+
 impl Access {
     async fn config(&self) -> Result<Config, ConnectError> {
         let Some(path) = &self.kubeconfig else {
             return Config::incluster().map_err(|error| ConnectError::NoPod(error.to_string()));
         };
-        let wrong = |why: String| ConnectError::Kubeconfig { path: path.clone(), why };
-        private(path).map_err(wrong)?;
-        let file = Kubeconfig::read_from(path).map_err(|error| wrong(error.to_string()))?;
+        private(path).map_err(|why| ConnectError::Kubeconfig { path: path.clone(), why })?;
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(error.to_string()))
+        read(path, &options).await
     }
 }
 

@@ -6,20 +6,26 @@
 
 mod cluster;
 mod connect;
+pub mod doctor;
 mod error;
 mod exec;
 mod follow;
+mod lease;
 pub mod manifest;
 mod names;
 mod patience;
 mod places;
 pub mod policy;
+pub mod services;
 mod settings;
 pub mod standing;
+mod sweep;
 
 pub use cluster::Kubernetes;
-pub use connect::{Access, ConnectError};
+pub use connect::{Access, ConnectError, connect};
+pub use kube::Client;
 pub use error::KubeError;
 pub use exec::ExecStream;
 pub use follow::Events;
+pub use lease::{Held, Lease};
 pub use settings::{Enforcement, Settings};

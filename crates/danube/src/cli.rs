@@ -63,8 +63,11 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Look at a project and write a danubefile that it passes.
     Init(InitArgs),
-    /// Say in one line each what this machine offers, and what to do about what is missing.
-    Doctor(DoctorArgs),
+    /// Say in one line each what this machine offers, or a cluster, and what to do about what is missing.
+    Doctor(Box<DoctorArgs>),
+    /// Make a Kubernetes cluster ready for jobs.
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// What is asked of a server.
     #[command(flatten)]
     Client(client::Client),
@@ -291,7 +294,23 @@ pub struct InitArgs {
 
 /// Arguments of `danube doctor`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct DoctorArgs {
+    /// Look at something else.
+    #[command(subcommand)]
+    pub of: Option<cluster::DoctorOf>,
+    /// Look at a cluster instead of this machine.
+    #[arg(long)]
+    pub cluster: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub place: cluster::WhereArgs,
+    /// The shim's image, named by digest, to see whether the cluster can pull it.
+    #[arg(long, value_name = "IMAGE", requires = "cluster")]
+    pub shim_image: Option<String>,
+    /// The coordinator's image, likewise.
+    #[arg(long, value_name = "IMAGE", requires = "cluster")]
+    pub coordinator_image: Option<String>,
     /// Print one JSON object instead.
     #[arg(long)]
     pub json: bool,
@@ -308,5 +327,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 pub mod client;
+pub mod cluster;
 #[cfg(test)]
 mod reference;

@@ -10,6 +10,7 @@ use danube_sandbox::probe::{self, Fact};
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
+use crate::cli::cluster::DoctorOf;
 use crate::error::CliError;
 use crate::place::Place;
 
@@ -34,6 +35,11 @@ struct Line {
 
 /// Runs the command. Exit code 3 when a job could not run isolated, or not at all.
 pub fn main(arguments: &DoctorArgs) -> Result<ExitCode, CliError> {
+    match &arguments.of {
+        Some(DoctorOf::Egress(wanted)) => return crate::cluster::egress(wanted),
+        None if arguments.cluster => return crate::cluster::doctor(arguments),
+        None => {}
+    }
     // The probe forks: it comes before anything that could start a thread.
     let probe = probe::probe();
     let place = Place::find(arguments.data_dir.as_deref())?;

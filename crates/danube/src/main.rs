@@ -4,6 +4,7 @@ mod assets;
 mod checkout;
 mod cli;
 mod client;
+mod cluster;
 mod dev;
 mod doctor;
 mod error;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Install(arguments) => serve::install(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Cluster(command) => cluster::main(&command),
         Command::Man(arguments) => man::main(&arguments),
         Command::Version => {
             // Nobody may be listening.

@@ -79,7 +79,8 @@ fn image(container: &ContainerSpec, settings: &Settings) -> Result<String, KubeE
     }
 }
 
-fn has_digest(name: &str) -> bool {
+/// Whether an image is named by its digest.
+pub fn has_digest(name: &str) -> bool {
     let digest = name.rsplit_once("@sha256:").map(|(_, digest)| digest);
     digest.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }

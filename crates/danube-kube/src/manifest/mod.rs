@@ -22,7 +22,8 @@ pub mod restricted;
 mod security;
 mod volumes;
 
-pub(crate) use container::Told;
+pub(crate) use container::{Told, has_digest};
+pub(crate) use security::{nobody, seccomp};
 
 /// Containers that can be added to a pod that runs.
 pub const PLACES: usize = 8;

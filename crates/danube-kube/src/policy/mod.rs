@@ -11,7 +11,14 @@ mod render;
 pub use evaluate::{Connection, allows};
 pub use lint::lint;
 pub use object::{CiliumNetworkPolicy, Dns, Egress, Metadata, Ports, Spec};
-pub use render::{default_deny, of_profile};
+pub use render::{default_deny, default_deny_in, of_profile, of_profile_in};
+
+/// Where such policies are in the API.
+#[must_use]
+pub fn resource() -> kube::api::ApiResource {
+    let kind = kube::api::GroupVersionKind::gvk("cilium.io", "v2", "CiliumNetworkPolicy");
+    kube::api::ApiResource::from_gvk_with_plural(&kind, "ciliumnetworkpolicies")
+}
 
 #[cfg(test)]
 mod tests;

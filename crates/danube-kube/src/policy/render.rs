@@ -17,11 +17,17 @@ const RESOLVER: [(&str, &str); 2] = [("k8s:io.kubernetes.pod.namespace", "kube-s
 /// Here a client says by TLS whom it means, and is held to it.
 const HTTPS: u16 = 443;
 
-/// Selects every pod of the namespace and allows nothing. It stands before any pod does.
+/// Selects every pod of the namespace of jobs and allows nothing. It stands before any pod does.
 #[must_use]
 pub fn default_deny(settings: &Settings) -> CiliumNetworkPolicy {
-    let description = "Every pod of a job, whatever its profile: nothing in, nothing out".to_owned();
-    policy("default-deny".to_owned(), Selector::default(), description, vec![Egress::default()], settings)
+    default_deny_in(&settings.namespace, &settings.instance)
+}
+
+/// The same in any namespace.
+#[must_use]
+pub fn default_deny_in(namespace: &str, instance: &str) -> CiliumNetworkPolicy {
+    let description = "Every pod, whatever else selects it: nothing in, nothing out".to_owned();
+    policy(metadata("default-deny", namespace, instance), Selector::default(), description, vec![Egress::default()])
 }
 
 /// The policy of a profile.
@@ -29,6 +35,14 @@ pub fn default_deny(settings: &Settings) -> CiliumNetworkPolicy {
 /// # Errors
 /// When the network is not a list of names, or the policy would do anything but what the list says.
 pub fn of_profile(wanted: &EgressPolicy, settings: &Settings) -> Result<CiliumNetworkPolicy, KubeError> {
+    of_profile_in(wanted, &settings.namespace, &settings.instance)
+}
+
+/// The same in any namespace.
+///
+/// # Errors
+/// As above.
+pub fn of_profile_in(wanted: &EgressPolicy, namespace: &str, instance: &str) -> Result<CiliumNetworkPolicy, KubeError> {
     match wanted.mode {
         EgressMode::Enforce => {}
         EgressMode::Record => return Err(KubeError::Egress("record")),
@@ -42,7 +56,8 @@ pub fn of_profile(wanted: &EgressPolicy, settings: &Settings) -> Result<CiliumNe
         1 => "Pods of this profile reach one name".to_owned(),
         many => format!("Pods of this profile reach {many} names"),
     };
-    let made = policy(format!("egress-{profile}"), selector, description, egress(&rules), settings);
+    let metadata = metadata(&format!("egress-{profile}"), namespace, instance);
+    let made = policy(metadata, selector, description, egress(&rules));
     let said = lint::lint(&made);
     if !said.is_empty() {
         return Err(KubeError::Policy(said.join("; ")));
@@ -51,18 +66,24 @@ pub fn of_profile(wanted: &EgressPolicy, settings: &Settings) -> Result<CiliumNe
     Ok(made)
 }
 
+fn metadata(name: &str, namespace: &str, instance: &str) -> Metadata {
+    let labels = [
+        ("app.kubernetes.io/managed-by".to_owned(), "danube".to_owned()),
+        (names::INSTANCE.to_owned(), names::label(instance)),
+    ];
+    Metadata { name: name.to_owned(), namespace: namespace.to_owned(), labels: labels.into() }
+}
+
 fn policy(
-    name: String,
+    metadata: Metadata,
     endpoint_selector: Selector,
     description: String,
     egress: Vec<Egress>,
-    settings: &Settings,
 ) -> CiliumNetworkPolicy {
-    let labels = [(names::INSTANCE.to_owned(), names::label(&settings.instance))].into();
     CiliumNetworkPolicy {
         api_version: "cilium.io/v2".to_owned(),
         kind: "CiliumNetworkPolicy".to_owned(),
-        metadata: Metadata { name, namespace: settings.namespace.clone(), labels },
+        metadata,
         spec: Spec {
             description,
             endpoint_selector,

@@ -12,13 +12,15 @@ use danube_core::id::{AttemptId, ContainerName};
 use danube_core::runtime::{
     ContainerSpec, ContainerState, GroupEvent, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace,
 };
+use danube_kube::services::apply::{self, How};
+use danube_kube::services::{self, Part, Services};
 use danube_kube::{Enforcement, Kubernetes, Settings};
 use danube_proto::v1::attach_reply::Of;
 use danube_proto::v1::start_request::Command;
-use danube_proto::v1::{End, Script, StartRequest, script};
+use danube_proto::v1::{Argv, End, Script, StartRequest, script};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use master::Master;
 use sha2::{Digest, Sha256};
@@ -33,7 +35,21 @@ pub struct Cluster {
 pub struct Place {
     pub cluster: Cluster,
     pub runtime: Kubernetes,
+    /// With the rights of the master's account.
+    pub master: kube::Client,
     pub namespace: String,
+}
+
+/// A cluster's own objects, for a namespace of a test's.
+pub fn services(namespace: &str) -> Services {
+    Services {
+        jobs: namespace.to_owned(),
+        system: format!("{namespace}-system"),
+        instance: "test".into(),
+        cilium: false,
+        registry: None,
+        dex: None,
+    }
 }
 
 impl Cluster {
@@ -46,11 +62,26 @@ impl Cluster {
         let text = std::fs::read_to_string(path).unwrap();
         let facts: BTreeMap<String, String> =
             text.lines().filter_map(|line| line.split_once('=')).map(|(a, b)| (a.into(), b.into())).collect();
-        // The second test of a process finds it installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Kubeconfig::read_from(&facts["KUBECONFIG"]).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
-        Some(Self { facts, client: kube::Client::try_from(config).unwrap() })
+        let client = danube_kube::connect(Some(facts["KUBECONFIG"].as_ref())).await.unwrap();
+        Some(Self { facts, client })
+    }
+
+    /// None when there is no cluster with Cilium's definitions.
+    pub async fn find_with_cilium() -> Option<Self> {
+        let found = Self::find().await?;
+        let known = found.client.list_api_group_resources("cilium.io/v2").await.is_ok();
+        if !known {
+            eprintln!("not tried: the cluster has no definitions of Cilium's; `checks/cluster/run cilium NAME` gives them to it");
+        }
+        known.then_some(found)
+    }
+
+    /// A client with somebody else's rights.
+    pub async fn client_as(&self, user: &str) -> kube::Client {
+        let config = Kubeconfig::read_from(&self.facts["KUBECONFIG"]).unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+        config.auth_info.impersonate = Some(user.to_owned());
+        kube::Client::try_from(config).unwrap()
     }
 
     pub fn image(&self, name: &str) -> String {
@@ -80,17 +111,20 @@ impl Cluster {
 }
 
 impl Place {
+    /// The namespace is made as an operator makes one, and the runtime has the rights of the master's account only.
     pub async fn find(name: &str) -> Option<Self> {
         let cluster = Cluster::find().await?;
         let namespace = format!("danube-{name}-{}", std::process::id());
-        let all: Api<Namespace> = Api::all(cluster.client.clone());
-        let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "baseline".to_owned())].into();
-        let mut wanted = Namespace::default();
-        wanted.metadata.name = Some(namespace.clone());
-        wanted.metadata.labels = Some(labels);
-        all.create(&PostParams::default(), &wanted).await.unwrap();
-        let runtime = Kubernetes::new(cluster.client.clone(), cluster.settings(&namespace));
-        Some(Self { cluster, runtime, namespace })
+        let wanted = services(&namespace);
+        for (part, object) in services::objects(&wanted).unwrap() {
+            if part == Part::Foundation {
+                let outcome = apply::apply(&cluster.client, &object, How::default()).await;
+                assert!(outcome.is_good(), "{}: {outcome}", object.title());
+            }
+        }
+        let master = cluster.client_as(&format!("system:serviceaccount:{}:danube-master", wanted.system)).await;
+        let runtime = Kubernetes::new(master.clone(), cluster.settings(&namespace));
+        Some(Self { cluster, runtime, master, namespace })
     }
 
     pub fn group(&self, job: &str) -> GroupSpec {
@@ -140,7 +174,9 @@ impl Place {
     pub async fn leave(self) {
         assert_eq!(self.pods().list(&Default::default()).await.unwrap().items.len(), 0, "pods are left");
         let all: Api<Namespace> = Api::all(self.cluster.client.clone());
-        all.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
+        for namespace in [self.namespace.clone(), format!("{}-system", self.namespace)] {
+            all.delete(&namespace, &DeleteParams::default()).await.unwrap();
+        }
     }
 }
 
@@ -153,6 +189,13 @@ pub fn sh(id: u8, text: &str) -> StartRequest {
     let script = Script { source, shell: "sh".into(), errexit: true };
     let hash = Sha256::digest(text).to_vec();
     let command = Some(Command::Script(script));
+    StartRequest { step_id: vec![id; 16].into(), spec_hash: hash.into(), command, ..StartRequest::default() }
+}
+
+pub fn argv(id: u8, words: &[&str]) -> StartRequest {
+    let args = words.iter().map(|&word| word.to_owned()).collect();
+    let hash = Sha256::digest(words.join(" ")).to_vec();
+    let command = Some(Command::Argv(Argv { args }));
     StartRequest { step_id: vec![id; 16].into(), spec_hash: hash.into(), command, ..StartRequest::default() }
 }
 

@@ -35,8 +35,6 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster that danube.toml names. `images` is where what registries answer is kept.
     pub async fn connect(config: &KubernetesConfig, images: PathBuf) -> Result<Self, CliError> {
-        // Fails when there is one already, which does as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let access = Access { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
         let connected = Kubernetes::connect(&access, settings(config)).await;
         Ok(Self {

@@ -1,0 +1,5 @@
+module danube.test/cilium-crds
+
+go 1.26.0
+
+require github.com/cilium/cilium v1.20.2
