@@ -95,7 +95,7 @@ test("of five million lines the top, the end and the middle are there, and littl
   await settled(page);
   await page.evaluate(([from, to]) => document.querySelector("danube-log").choose(1, from, to), [LINES - 1500, LINES - 20]);
   await page.getByRole("button", { name: "Copy", exact: true }).click();
-  await page.getByRole("button", { name: "Copied" }).waitFor();
+  await page.getByRole("button", { name: "Copied" }).first().waitFor();
   const same = await page.evaluate(async () => {
     const raw = await (await fetch(`${document.querySelector("#chosen a").href}&raw=1`)).arrayBuffer();
     const copied = new TextEncoder().encode(await navigator.clipboard.readText());
