@@ -111,7 +111,8 @@ test("while 10 000 lines a second come, what is read does not move by a pixel fo
   await house.running(job.id, "Fast");
   const { page, context } = await look(`/pipelines/date-picker/${job.number}/log`);
   await page.waitForFunction(() => document.querySelectorAll(".l").length > 400, null, { timeout: 60000 });
-  await page.locator("danube-log").hover();
+  // Somebody goes up, and stays there.
+  await page.mouse.move(640, 500);
   await page.mouse.wheel(0, -1000);
   await page.waitForFunction(() => !document.querySelector("danube-log").follows);
   await settled(page);
