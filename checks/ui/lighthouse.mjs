@@ -10,6 +10,9 @@ import { browser, history, visitor, world } from "./world.mjs";
 
 const P = "/pipelines/date-picker";
 const PAGES = { pipelines: "/", "a pipeline": P, "a failed run": `${P}/3`, "its log": `${P}/3/log`, "its tests": `${P}/3/tests`, queue: "/queue" };
+/** Below this the measured times are printed too. */
+const FAST = 98;
+const METRICS = ["server-response-time", "first-contentful-paint", "largest-contentful-paint", "speed-index", "total-blocking-time", "cumulative-layout-shift"];
 const CATEGORIES = ["performance", "accessibility", "best-practices"];
 
 test("lighthouse", { timeout: 900000 }, async () => {
@@ -31,6 +34,8 @@ test("lighthouse", { timeout: 900000 }, async () => {
     const { categories, audits } = JSON.parse(readFileSync(report, "utf8"));
     const scores = CATEGORIES.map((key) => Math.round(categories[key].score * 100));
     console.log(`| ${name} | ${form} | ${scores.join(" | ")} |`);
+    // What cost it points.
+    if (scores[0] < FAST) console.log(`| | | ${METRICS.map((key) => `${audits[key].title} ${audits[key].displayValue}`).join(", ")} | | |`);
     for (const key of CATEGORIES.slice(1)) {
       const failed = categories[key].auditRefs.map(({ id }) => audits[id]).filter((audit) => audit.score !== null && audit.score < 1);
       wrong.push(...failed.map((audit) => `${name}, ${form}: ${audit.title} ${JSON.stringify(audit.details?.items?.slice(0, 3) ?? "")}`));

@@ -160,7 +160,7 @@ test("chosen lines are copied as text and as Markdown, and downloaded", async ()
   // The label of an earlier copy may still say "Copied": only the clipboard tells.
   const copies = async (name, wanted) => {
     await page.getByRole("button", { name, exact: true }).click();
-    await page.getByRole("button", { name: "Copied" }).waitFor();
+    await page.getByRole("button", { name: "Copied" }).first().waitFor();
     await page.waitForFunction((wanted) => navigator.clipboard.readText().then((text) => text === wanted), wanted);
   };
   await copies("Copy", lines);

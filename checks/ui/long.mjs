@@ -95,7 +95,7 @@ test("of five million lines the top, the end and the middle are there, and littl
   await settled(page);
   await page.evaluate(([from, to]) => document.querySelector("danube-log").choose(1, from, to), [LINES - 1500, LINES - 20]);
   await page.getByRole("button", { name: "Copy", exact: true }).click();
-  await page.getByRole("button", { name: "Copied" }).waitFor();
+  await page.getByRole("button", { name: "Copied" }).first().waitFor();
   const same = await page.evaluate(async () => {
     const raw = await (await fetch(`${document.querySelector("#chosen a").href}&raw=1`)).arrayBuffer();
     const copied = new TextEncoder().encode(await navigator.clipboard.readText());
@@ -111,7 +111,8 @@ test("while 10 000 lines a second come, what is read does not move by a pixel fo
   await house.running(job.id, "Fast");
   const { page, context } = await look(`/pipelines/date-picker/${job.number}/log`);
   await page.waitForFunction(() => document.querySelectorAll(".l").length > 400, null, { timeout: 60000 });
-  await page.locator("danube-log").hover();
+  // Somebody goes up, and stays there.
+  await page.mouse.move(640, 500);
   await page.mouse.wheel(0, -1000);
   await page.waitForFunction(() => !document.querySelector("danube-log").follows);
   await settled(page);

@@ -202,6 +202,22 @@ test("a page that is looked at stays true by itself", async () => {
   await context.close();
 });
 
+test("what a failed run names leads to its forge, if the commit has it", async () => {
+  house.git("remote", "add", "origin", "https://me:secret@github.example/team/date-picker.git");
+  house.git("update-ref", "refs/remotes/origin/main", "HEAD");
+  const { context, page } = await look(PAGES.failed);
+  const links = await page.locator("#why a[rel]").evaluateAll((all) => all.map((link) => [link.textContent, link.href, link.rel]));
+  const sha = await page.locator("#line code").getAttribute("title");
+  const line = /:(\d+)$/.exec(links[0]?.[0] ?? "")?.[1];
+  assert.deepEqual(links, [[`danubefile.py:${line}`, `https://github.example/team/date-picker/blob/${sha}/danubefile.py#L${line}`, "noopener noreferrer nofollow"]]);
+  assert.match(await page.locator("#why .tail").innerText(), /at src\/date\.test\.ts:41/, "a file that the commit has not is text");
+  assert.deepEqual(complaints(context), []);
+  house.git("remote", "remove", "origin");
+  await page.reload();
+  assert.equal(await page.locator("#why a[rel]").count(), 0);
+  await context.close();
+});
+
 test("a filter answers while it is typed, and its address leads to the same", async () => {
   const { context, page } = await look("/");
   const name = page.getByLabel("Name");
@@ -287,10 +303,10 @@ test("a wrong value comes back with the form, and what is said about it leads to
 });
 
 test("who looks at a list sees what comes at once, by one stream", async () => {
-  const { context, page } = await look("/queue");
+  const { context, page } = await look("/welcome");
   const asked = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
-  await page.reload();
+  await page.goto(`${house.url}/queue`);
   const { id, number } = await house.start();
   const began = Date.now();
   await page.locator(`#list a[href="${P}/${number}"]`).waitFor({ timeout: 60000 });
