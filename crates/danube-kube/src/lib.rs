@@ -22,9 +22,9 @@ mod sweep;
 
 pub use cluster::Kubernetes;
 pub use connect::{NoCluster, connect};
-pub use kube::Client;
 pub use error::KubeError;
 pub use exec::ExecStream;
 pub use follow::Events;
+pub use kube::Client;
 pub use lease::{Held, Lease};
 pub use settings::{Enforcement, Settings};

@@ -71,7 +71,9 @@ impl Cluster {
         let found = Self::find().await?;
         let known = found.client.list_api_group_resources("cilium.io/v2").await.is_ok();
         if !known {
-            eprintln!("not tried: the cluster has no definitions of Cilium's; `checks/cluster/run cilium NAME` gives them to it");
+            eprintln!(
+                "not tried: the cluster has no definitions of Cilium's; `checks/cluster/run cilium NAME` gives them to it"
+            );
         }
         known.then_some(found)
     }
