@@ -240,7 +240,7 @@ impl Follower<'_> {
 
     /// Follows on, over cuts, until so many bytes are there or the step has ended.
     pub async fn until(&mut self, enough: usize) -> Option<End> {
-        for _ in 0..60 {
+        for _ in 0..300 {
             match self.follow(enough).await {
                 Ok(end) => return end,
                 Err(cut) => eprintln!("stream {} was cut after {} bytes: {cut}", self.epoch, self.got.len()),
