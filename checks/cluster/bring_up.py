@@ -90,7 +90,7 @@ def inside(cluster: Cluster, say: Say) -> None:
     with ThreadPoolExecutor(2) as beside:
         stored = [beside.submit(preload, cluster, made), beside.submit(push, cluster, made)]
         api = Api(cluster)
-        wait(cluster, api.ready, "the API server")
+        wait(cluster, api.ready, "kube-apiserver")
         for start in (control_plane.controller_manager, control_plane.scheduler, node.kubelet, node.proxy):
             start(cluster)
         account(api)
@@ -111,22 +111,33 @@ def preload(cluster: Cluster, made: list[Image]) -> None:
 
 
 def push(cluster: Cluster, made: list[Image]) -> None:
-    wait(cluster, lambda: registry.answers(cluster), "the registry")
+    wait(cluster, lambda: registry.answers(cluster), "registry")
     for image in made:
         registry.push(cluster, image)
 
 
-def wait(cluster: Cluster, happened: Callable[[], bool], what: str, patience: float = 300) -> None:
-    """Until it has, or cannot any more."""
+def wait(cluster: Cluster, happened: Callable[[], bool], part: str, patience: float = 300) -> None:
+    """Until it has, or cannot any more because the part, or what it stands on, has ended."""
     until = time.monotonic() + patience
+    standing_on = processes.PARTS[: processes.PARTS.index(part) + 1] if part == "kube-apiserver" else (part,)
     while not happened():
-        if fallen := processes.fallen(cluster):
+        fallen = [name for name in processes.fallen(cluster) if name in standing_on]
+        if fallen == ["kube-apiserver"] and processes.gave_up(cluster):
+            processes.start(cluster, part)
+        elif fallen:
             # Others end because it did.
             first, *others = fallen
-            raise Broken(f"{first} ended while {what} was waited for{'; so did ' if others else ''}{', '.join(others)}")
+            raise Broken(f"{first} ended while {part} was waited for{'; so did ' if others else ''}{', '.join(others)}")
         if time.monotonic() > until:
-            raise Broken(f"{what} did not come up within {patience:.0f} s")
+            raise Broken(f"{part} did not come up within {patience:.0f} s")
         time.sleep(0.03)
+
+
+def again(cluster: Cluster, part: str) -> None:
+    """Starts a part that was ended. The API server serves when this returns. Run inside."""
+    processes.start(cluster, part)
+    if part == "kube-apiserver":
+        wait(cluster, Api(cluster).ready, part)
 
 
 def account(api: Api) -> None:

@@ -62,6 +62,14 @@ def fallen(cluster: Cluster) -> list[str]:
     return [part for part in started if running(cluster, part) is None]
 
 
+def gave_up(cluster: Cluster) -> bool:
+    """Whether the API server ended because its first minute was not enough for it, as happens on a machine that is too busy.
+    Whoever runs one starts it anew then."""
+    with log_of(cluster, "kube-apiserver").open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - (64 << 10)))
+        return b"PostStartHook" in log.read()
+
+
 def stop(cluster: Cluster, part: str, how: signal.Signals) -> None:
     """Sends it a signal, and waits until it is gone if it is one that ends it. Run inside."""
     number = running(cluster, part)

@@ -1,11 +1,13 @@
 """What of the machine a cluster could have changed, as it is at one moment."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import control_groups
+from settings import states
 
 # Settings that count, or that change by themselves.
 VOLATILE = (
@@ -27,11 +29,22 @@ class Machine:
     files: set[str]
 
     def differences(self, later: "Machine") -> list[str]:
-        """In words; empty if nothing that a cluster could do was done."""
+        """In words; empty if nothing that one of this run's clusters could do was done. Others come and go as they like."""
         changed = [f"{name}: {old} → {later.sysctls.get(name)}" for name, old in self.sysctls.items() if later.sysctls.get(name) != old]
         for what in ("mounts", "interfaces", "groups", "files"):
-            changed += [f"{what}: {new}" for new in sorted(getattr(later, what) - getattr(self, what))]
+            changed += [f"{what}: {new}" for new in sorted(getattr(later, what) - getattr(self, what)) if not another_s(new)]
         return changed
+
+
+def another_s(trace: str) -> bool:
+    """Whether it belongs to a cluster that this run of the tests has not made."""
+    others = {path.parent.name: path.read_text() for path in states().glob("[!.]*/index") if not path.parent.name.startswith(f"t{os.getpid()}")}
+    if trace.startswith("danube-k"):
+        return trace.removeprefix("danube-k") in others.values()
+    if trace == str(states() / "lock"):
+        return bool(others)
+    named = re.search(r"danube-cluster[-/]\.?([a-z0-9-]+)", trace)
+    return bool(named) and not named[1].startswith(f"t{os.getpid()}")
 
 
 def look() -> Machine:

@@ -53,11 +53,16 @@ impl Lease {
         let mut seen: Option<(String, Instant)> = None;
         loop {
             let asked = Instant::now();
-            let silent = seen.as_ref().filter(|(_, since)| since.elapsed() >= self.duration).map(|(words, _)| words.clone());
+            let silent =
+                seen.as_ref().filter(|(_, since)| since.elapsed() >= self.duration).map(|(words, _)| words.clone());
             match self.claim(silent.as_deref()).await {
                 Ok(Answer::Ours) => return Held::since(self, asked),
                 Ok(Answer::Theirs(holder, words)) if seen.as_ref().is_none_or(|(last, _)| *last != words) => {
-                    tracing::info!(lease = self.name, holder, "another master holds the lease of this namespace: waiting");
+                    tracing::info!(
+                        lease = self.name,
+                        holder,
+                        "another master holds the lease of this namespace: waiting"
+                    );
                     seen = Some((words, Instant::now()));
                 }
                 Ok(Answer::Theirs(..)) => {}
@@ -94,7 +99,9 @@ impl Lease {
         };
         match written {
             Ok(_) => Ok(Answer::Ours),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Answer::Theirs("somebody faster".to_owned(), String::new())),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Ok(Answer::Theirs("somebody faster".to_owned(), String::new()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -127,7 +134,9 @@ impl Lease {
                     tracing::error!(lease = self.name, holder, "another master took the lease");
                     break;
                 }
-                Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "the lease cannot be renewed; trying again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(lease = self.name, %error, "the lease cannot be renewed; trying again")
+                }
                 Err(_) => {}
             }
         }

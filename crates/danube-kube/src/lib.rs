@@ -23,9 +23,9 @@ mod sweep;
 
 pub use cluster::Kubernetes;
 pub use connect::{Access, ConnectError, connect};
-pub use kube::Client;
 pub use error::KubeError;
 pub use exec::ExecStream;
 pub use follow::Events;
+pub use kube::Client;
 pub use lease::{Held, Lease};
 pub use settings::{Enforcement, Settings};

@@ -23,7 +23,10 @@ impl Kubernetes {
     /// When the API server cannot be asked, or refuses.
     pub async fn sweep_policies(&self) -> Result<Vec<String>, RuntimeError> {
         let (client, settings) = self.parts();
-        let used: BTreeSet<String> = self.pods().list(&ListParams::default()).await
+        let used: BTreeSet<String> = self
+            .pods()
+            .list(&ListParams::default())
+            .await
             .map_err(|error| said("list the pods of jobs", &error))?
             .iter()
             .filter_map(|pod| pod.labels().get(names::PROFILE).cloned())

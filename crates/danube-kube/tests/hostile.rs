@@ -31,7 +31,8 @@ async fn a_worker_finds_no_way_out() {
     place.start(&group).await;
     let mut master = place.master(&group, &ContainerName::worker(1), 1).await;
     let before = master.client.info(InfoRequest {}).await.unwrap().into_inner();
-    let ran = master.run(&sh(1, &format!("cat >attempts.py <<'END'\n{ATTEMPTS}\nEND\npython3 -I attempts.py 2>&1"))).await;
+    let ran =
+        master.run(&sh(1, &format!("cat >attempts.py <<'END'\n{ATTEMPTS}\nEND\npython3 -I attempts.py 2>&1"))).await;
     let text = ran.text();
     let came = outcomes(&text);
     assert!(came.len() >= 60, "{text}");
@@ -112,7 +113,8 @@ async fn the_canary_says_of_an_open_network_that_it_is_open() {
     let (verdict, facts) = doctor::egress(&place.master, &looked, &canary).await;
     assert_eq!(verdict, Verdict::NotEnforced, "{facts:?}");
     for reached in ["another pod", "the API server", "the kubelet"] {
-        let fact = facts.iter().find(|fact| fact.words.starts_with(reached)).unwrap_or_else(|| panic!("{reached}: {facts:?}"));
+        let fact =
+            facts.iter().find(|fact| fact.words.starts_with(reached)).unwrap_or_else(|| panic!("{reached}: {facts:?}"));
         assert!(!fact.good && fact.words.ends_with("came about"), "{fact:?}");
     }
     // What is not there is no way out, and proves nothing.

@@ -51,7 +51,10 @@ async fn what_is_applied_stays_and_what_is_changed_is_said_and_taken_back() {
     };
     let conflict = changed(all(&cluster, &wanted, usual).await);
     let [(title, Outcome::Conflict(words))] = &conflict[..] else { panic!("{conflict:?}") };
-    assert!(title.starts_with("NetworkPolicy ") && words.contains("kubectl-edit") && words.contains("policyTypes"), "{words}");
+    assert!(
+        title.starts_with("NetworkPolicy ") && words.contains("kubectl-edit") && words.contains("policyTypes"),
+        "{words}"
+    );
     let force = How { force: true, ..usual };
     let taken_back = changed(all(&cluster, &wanted, force).await);
     assert_eq!(taken_back, [(title.clone(), Outcome::Changed)]);
@@ -66,7 +69,8 @@ async fn what_is_applied_stays_and_what_is_changed_is_said_and_taken_back() {
 
 /// As `kubectl auth can-i --as` asks.
 async fn may(place: &Place, verb: &str, what: (&str, &str), namespace: Option<&str>) -> bool {
-    let (resource, part) = what.1.split_once('/').map_or((what.1, None), |(resource, part)| (resource, Some(part.to_owned())));
+    let (resource, part) =
+        what.1.split_once('/').map_or((what.1, None), |(resource, part)| (resource, Some(part.to_owned())));
     let asked = ResourceAttributes {
         group: Some(what.0.to_owned()),
         resource: Some(resource.to_owned()),
@@ -138,13 +142,26 @@ async fn the_doctor_says_of_a_cluster_what_is_so() {
         coordinator_image: Some(place.cluster.image("COORDINATOR")),
     };
     let facts = doctor::look(&place.master, &looked).await;
-    for name in ["API server", "rights", "rights to look", "namespace", "user namespaces", "pod resources", "shim image", "coordinator image"] {
+    for name in [
+        "API server",
+        "rights",
+        "rights to look",
+        "namespace",
+        "user namespaces",
+        "pod resources",
+        "shim image",
+        "coordinator image",
+    ] {
         assert!(fact(&facts, name).good, "{:?}", fact(&facts, name));
     }
     assert!(!fact(&facts, "default deny").good, "only the foundation was applied: {facts:?}");
     assert!(fact(&facts, "policies by name").words.contains("Cilium"), "{facts:?}");
-    let object: Object = services::objects(&wanted).unwrap().into_iter().map(|(_, object)| object)
-        .find(|object| object.title() == format!("NetworkPolicy {}/default-deny", place.namespace)).unwrap();
+    let object: Object = services::objects(&wanted)
+        .unwrap()
+        .into_iter()
+        .map(|(_, object)| object)
+        .find(|object| object.title() == format!("NetworkPolicy {}/default-deny", place.namespace))
+        .unwrap();
     assert_eq!(apply::apply(&place.cluster.client, &object, How::default()).await, Outcome::Created);
     assert_eq!(place.pods().list(&Default::default()).await.unwrap().items.len(), 0, "its pods are gone");
 
@@ -152,7 +169,10 @@ async fn the_doctor_says_of_a_cluster_what_is_so() {
     let nobody = place.cluster.client_as("system:serviceaccount:default:default").await;
     let found = doctor::look(&nobody, &looked).await;
     assert!(fact(&found, "rights").words.contains("create pods/exec"), "{found:?}");
-    assert!(!fact(&found, "user namespaces").good && fact(&found, "user namespaces").words.contains("unknown"), "{found:?}");
+    assert!(
+        !fact(&found, "user namespaces").good && fact(&found, "user namespaces").words.contains("unknown"),
+        "{found:?}"
+    );
     let missing = format!("{}@sha256:{}", place.cluster.image("BUSYBOX").split('@').next().unwrap(), "0".repeat(64));
     (looked.shim_image, looked.coordinator_image) = (None, Some(missing.clone()));
     let facts = doctor::look(&place.master, &looked).await;

@@ -57,20 +57,31 @@ fn a_cluster_is_made_ready_and_the_doctor_says_so() {
     apply(&["--dry-run"]).expect(0).says("created").says("nothing was changed");
     apply(&[]).expect(0).says("created");
     let again = apply(&[]).expect(0);
-    assert!(!again.stdout.contains("created") && again.stdout.lines().all(|line| line.ends_with(" unchanged")), "{}", again.stdout);
+    assert!(
+        !again.stdout.contains("created") && again.stdout.lines().all(|line| line.ends_with(" unchanged")),
+        "{}",
+        again.stdout
+    );
 
     let images = ["--shim-image", &shim, "--coordinator-image", &coordinator];
     let mut words = vec!["doctor", "--cluster"];
     words.extend(place.iter().chain(&images));
     // Not everything is good: no Cilium is here.
     let looked = danube(&words).expect(3);
-    looked.says("ok   API server").says("ok   rights").says("ok   user namespaces").says("ok   shim image").says("less policies by name");
+    looked
+        .says("ok   API server")
+        .says("ok   rights")
+        .says("ok   user namespaces")
+        .says("ok   shim image")
+        .says("less policies by name");
     let mut words = vec!["doctor", "egress", "--json", "--coordinator-image", &coordinator];
     words.extend(place);
     let canary = danube(&words).expect(3);
     let report: serde_json::Value = serde_json::from_str(&canary.stdout).expect("one object");
     assert_eq!(report["verdict"], "not_enforced", "{report:#}");
     let kubectl = told("KUBECTL").expect("kubectl");
-    let gone = Command::new(kubectl).args(["--kubeconfig", &kubeconfig, "delete", "namespace", "--wait=false", &jobs, &system]).status();
+    let gone = Command::new(kubectl)
+        .args(["--kubeconfig", &kubeconfig, "delete", "namespace", "--wait=false", &jobs, &system])
+        .status();
     assert!(gone.expect("kubectl").success());
 }

@@ -66,7 +66,8 @@ fn fact(attempt: &Attempt, outcomes: &[Outcome]) -> Option<Fact> {
 type Tried = (Vec<Attempt>, Vec<Outcome>);
 
 async fn tried(client: &Client, place: &Place, canary: &Canary) -> Result<Tried, String> {
-    let image = place.coordinator_image.as_deref().ok_or("it runs in the coordinator's image: say --coordinator-image")?;
+    let image =
+        place.coordinator_image.as_deref().ok_or("it runs in the coordinator's image: say --coordinator-image")?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), &place.namespace);
     let other = probe::make(&pods, &listener(image, place, canary)).await?;
     let found = with_other(&pods, &other, (image, place, canary)).await;
@@ -74,7 +75,11 @@ async fn tried(client: &Client, place: &Place, canary: &Canary) -> Result<Tried,
     found
 }
 
-async fn with_other(pods: &Api<Pod>, other: &Pod, (image, place, canary): (&str, &Place, &Canary)) -> Result<Tried, String> {
+async fn with_other(
+    pods: &Api<Pod>,
+    other: &Pod,
+    (image, place, canary): (&str, &Place, &Canary),
+) -> Result<Tried, String> {
     let listening = probe::until(pods, other, PATIENCE, is_ready).await?;
     if !is_ready(&listening) {
         return Err(format!("the pod that it is to try did not come up: {}", standing_of(&listening)));
@@ -181,7 +186,12 @@ impl List {
     /// Names of the world: the other one, its addresses without a name, the allowed one, and its address by the other name.
     fn world(&mut self, canary: &Canary) {
         if let Some((name, addresses)) = &canary.other {
-            self.forbid(&format!("{name}, which is not allowed"), "tls", vec![json!(name), json!(443), json!(name)], false);
+            self.forbid(
+                &format!("{name}, which is not allowed"),
+                "tls",
+                vec![json!(name), json!(443), json!(name)],
+                false,
+            );
             for address in addresses {
                 self.forbid(&format!("its address {address}"), "tcp", vec![json!(address), json!(443)], false);
             }
@@ -192,7 +202,11 @@ impl List {
         }
         for rule in canary.allowed.rules.iter().filter(|rule| !rule.name.contains('*')) {
             for port in rule.open_ports().iter().filter(|port| canary.wants(rule, **port)) {
-                let how = if *port == 443 { ("tls", vec![json!(rule.name), json!(port), json!(rule.name)]) } else { ("tcp", vec![json!(rule.name), json!(port)]) };
+                let how = if *port == 443 {
+                    ("tls", vec![json!(rule.name), json!(port), json!(rule.name)])
+                } else {
+                    ("tcp", vec![json!(rule.name), json!(port)])
+                };
                 self.push(&format!("{}:{port}, which is allowed", rule.name), how, (true, true));
             }
         }
@@ -224,9 +238,20 @@ mod tests {
     #[test]
     fn everything_that_must_fail_is_tried_beside_what_must_work() {
         let tried = attempts(&canary(&["pip.example", "db.example:5432", "*.cdn.example"]), "10.0.0.7", "10.0.0.1");
-        let words = |allowed| -> Vec<String> { tried.iter().filter(|a| a.allowed == allowed).map(|a| a.what.clone()).collect() };
+        let words = |allowed| -> Vec<String> {
+            tried.iter().filter(|a| a.allowed == allowed).map(|a| a.what.clone()).collect()
+        };
         assert_eq!(words(true), ["pip.example:443, which is allowed", "db.example:5432, which is allowed"]);
-        for what in ["another pod", "API server", "kubelet", "metadata", "resolver", "other.example, which", "192.0.2.1", "under the name other.example"] {
+        for what in [
+            "another pod",
+            "API server",
+            "kubelet",
+            "metadata",
+            "resolver",
+            "other.example, which",
+            "192.0.2.1",
+            "under the name other.example",
+        ] {
             assert!(words(false).iter().any(|words| words.contains(what)), "{what}: {:?}", words(false));
         }
         assert!(tried.iter().enumerate().all(|(place, attempt)| attempt.id == place));

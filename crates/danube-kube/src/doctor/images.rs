@@ -19,7 +19,11 @@ const COORDINATOR: &str = "coordinator image";
 pub async fn all(client: &Client, place: &Place) -> Vec<Fact> {
     let wanted = [
         (SHIM, &place.shim_image, vec!["/danube-shim", "--version"]),
-        (COORDINATOR, &place.coordinator_image, vec!["python3", "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]),
+        (
+            COORDINATOR,
+            &place.coordinator_image,
+            vec!["python3", "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"],
+        ),
     ];
     let mut facts = Vec::new();
     for (name, image, command) in wanted {

@@ -24,7 +24,8 @@ async fn pod_security(client: &Client, place: &Place) -> Fact {
             }
             level => {
                 let level = level.map_or_else(|| "does not have it".to_owned(), |level| format!("says `{level}`"));
-                let words = format!("{} {level}; label it: kubectl label namespace {0} {ENFORCE}=baseline", place.namespace);
+                let words =
+                    format!("{} {level}; label it: kubectl label namespace {0} {ENFORCE}=baseline", place.namespace);
                 Fact::bad(name, format!("the label {ENFORCE} must be `baseline`: {words}"))
             }
         },
@@ -40,7 +41,9 @@ async fn names(client: &Client, place: &Place) -> Fact {
         Err(kube::Error::Api(status)) if status.code == 404 => missing(name),
         Err(error) => Fact::bad(name, format!("unknown: {}", words_of(&error))),
         Ok(None) if !is_known(client).await => missing(name),
-        Ok(None) => Fact::bad(name, "the cluster knows Cilium's policies; default-deny is not there: `danube cluster apply`"),
+        Ok(None) => {
+            Fact::bad(name, "the cluster knows Cilium's policies; default-deny is not there: `danube cluster apply`")
+        }
         Ok(Some(found)) => judged(name, &found),
     }
 }
@@ -68,7 +71,10 @@ fn judged(name: &'static str, found: &DynamicObject) -> Fact {
     });
     match serde_json::from_value::<CiliumNetworkPolicy>(spec) {
         Ok(policy) if lint(&policy).is_empty() && policy.spec.egress.iter().all(is_empty) && selects_all(&policy) => {
-            Fact::good(name, "Cilium's kind is known, and default-deny selects every pod; `danube doctor egress` tries it")
+            Fact::good(
+                name,
+                "Cilium's kind is known, and default-deny selects every pod; `danube doctor egress` tries it",
+            )
         }
         _ => Fact::bad(name, "default-deny was changed and does not close everything: `danube cluster apply --force`"),
     }
@@ -87,8 +93,12 @@ async fn closed(client: &Client, place: &Place) -> Fact {
     let name = "default deny";
     let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), &place.namespace);
     match policies.get_opt("default-deny").await {
-        Ok(Some(found)) if closes_all(&found) => Fact::good(name, "a NetworkPolicy selects every pod and allows nothing"),
-        Ok(Some(_)) => Fact::bad(name, "the NetworkPolicy default-deny allows something: `danube cluster apply --force`"),
+        Ok(Some(found)) if closes_all(&found) => {
+            Fact::good(name, "a NetworkPolicy selects every pod and allows nothing")
+        }
+        Ok(Some(_)) => {
+            Fact::bad(name, "the NetworkPolicy default-deny allows something: `danube cluster apply --force`")
+        }
         Ok(None) => Fact::bad(name, "the NetworkPolicy default-deny is not there: `danube cluster apply` makes it"),
         Err(error) => Fact::bad(name, format!("unknown: {}", words_of(&error))),
     }
@@ -97,7 +107,8 @@ async fn closed(client: &Client, place: &Place) -> Fact {
 fn closes_all(found: &NetworkPolicy) -> bool {
     let Some(spec) = &found.spec else { return false };
     let selector = spec.pod_selector.clone().unwrap_or_default();
-    let every = selector.match_labels.unwrap_or_default().is_empty() && selector.match_expressions.unwrap_or_default().is_empty();
+    let every = selector.match_labels.unwrap_or_default().is_empty()
+        && selector.match_expressions.unwrap_or_default().is_empty();
     let none = spec.ingress.iter().flatten().count() + spec.egress.iter().flatten().count() == 0;
     let kinds = spec.policy_types.clone().unwrap_or_default();
     every && none && ["Ingress", "Egress"].iter().all(|kind| kinds.iter().any(|said| said == kind))

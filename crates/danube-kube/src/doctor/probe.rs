@@ -35,7 +35,10 @@ pub fn spec() -> PodSpec {
         host_users: Some(false),
         termination_grace_period_seconds: Some(0),
         active_deadline_seconds: Some(300),
-        security_context: Some(PodSecurityContext { seccomp_profile: Some(manifest::seccomp()), ..PodSecurityContext::default() }),
+        security_context: Some(PodSecurityContext {
+            seccomp_profile: Some(manifest::seccomp()),
+            ..PodSecurityContext::default()
+        }),
         ..PodSpec::default()
     }
 }

@@ -54,7 +54,8 @@ async fn may(client: &Client, namespace: Option<&str>, right: &Right, verb: &str
         namespace: namespace.map(str::to_owned),
         ..ResourceAttributes::default()
     };
-    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(asked), ..SelfSubjectAccessReviewSpec::default() };
+    let spec =
+        SelfSubjectAccessReviewSpec { resource_attributes: Some(asked), ..SelfSubjectAccessReviewSpec::default() };
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await;
     let answer = answer.map_err(|error| words_of(&error))?;

@@ -57,7 +57,10 @@ pub async fn pod_resources(client: &Client, place: &Place) -> Fact {
     let asked = Pod {
         metadata: ObjectMeta { name: Some(probe::fresh("resources")), ..ObjectMeta::default() },
         spec: Some(PodSpec {
-            containers: vec![Container { security_context: Some(probe::confined()), ..probe::container("none", "none.invalid/none") }],
+            containers: vec![Container {
+                security_context: Some(probe::confined()),
+                ..probe::container("none", "none.invalid/none")
+            }],
             resources: Some(ResourceRequirements {
                 limits: Some([("memory".to_owned(), Quantity("64Mi".to_owned()))].into()),
                 ..ResourceRequirements::default()

@@ -99,12 +99,18 @@ mod tests {
     #[test]
     fn only_a_shut_door_that_is_there_proves_anything() {
         let tried = [attempt(0, true, true), attempt(1, false, true), attempt(2, false, false)];
-        let judged = |open: [bool; 3]| judge(&tried, &open.iter().enumerate().map(|(id, open)| outcome(id, *open)).collect::<Vec<_>>());
+        let judged = |open: [bool; 3]| {
+            judge(&tried, &open.iter().enumerate().map(|(id, open)| outcome(id, *open)).collect::<Vec<_>>())
+        };
         assert_eq!(judged([true, false, false]), Verdict::Enforced);
         assert_eq!(judged([false, false, false]), Verdict::Closed);
         assert_eq!(judged([true, true, false]), Verdict::NotEnforced);
         assert_eq!(judged([true, false, true]), Verdict::NotEnforced, "also what was not known to be there");
-        assert_eq!(judge(&tried, &[outcome(0, true), outcome(2, false)]), Verdict::Unproven, "the door that is there was not tried");
+        assert_eq!(
+            judge(&tried, &[outcome(0, true), outcome(2, false)]),
+            Verdict::Unproven,
+            "the door that is there was not tried"
+        );
         assert_eq!(judge(&tried, &[]), Verdict::Unproven);
         let forbidden_only = [attempt(1, false, true)];
         assert_eq!(judge(&forbidden_only, &[outcome(1, false)]), Verdict::Enforced, "an empty list allows nothing");

@@ -63,7 +63,8 @@ pub async fn apply(client: &Client, object: &Object, how: How) -> Outcome {
         Ok(before) => before,
         Err(error) => return said(object, &error, how),
     };
-    let params = PatchParams { dry_run: how.dry_run, force: how.force, ..PatchParams::apply(MANAGER).validation_strict() };
+    let params =
+        PatchParams { dry_run: how.dry_run, force: how.force, ..PatchParams::apply(MANAGER).validation_strict() };
     match (api.patch(object.name(), &params, &Patch::Apply(&object.body)).await, before) {
         (Ok(_), None) => Outcome::Created,
         (Ok(after), Some(before)) if substance(&after) == substance(&before) => Outcome::Unchanged,
@@ -93,9 +94,9 @@ fn said(object: &Object, error: &kube::Error, how: How) -> Outcome {
         409 if words.contains("conflict") => Outcome::Conflict(words),
         // Its namespace comes with the same apply, and was only pretended.
         404 if how.dry_run && words.contains("namespaces") => Outcome::Created,
-        404 if object.resource.group == "cilium.io" => {
-            Outcome::Refused("the cluster has no Cilium network policies: install Cilium, or say --without-cilium".to_owned())
-        }
+        404 if object.resource.group == "cilium.io" => Outcome::Refused(
+            "the cluster has no Cilium network policies: install Cilium, or say --without-cilium".to_owned(),
+        ),
         403 => Outcome::Refused(format!("this account may not do it: {words}")),
         _ => Outcome::Refused(words),
     }

@@ -91,7 +91,11 @@ fn pod(program: Program) -> PodSpec {
             name: program.app.to_owned(),
             image: Some(program.image),
             args: Some(program.args),
-            ports: Some(vec![ContainerPort { container_port: program.port.into(), protocol: Some("TCP".to_owned()), ..ContainerPort::default() }]),
+            ports: Some(vec![ContainerPort {
+                container_port: program.port.into(),
+                protocol: Some("TCP".to_owned()),
+                ..ContainerPort::default()
+            }]),
             readiness_probe: Some(Probe { tcp_socket: Some(listens), period_seconds: Some(2), ..Probe::default() }),
             resources: Some(ResourceRequirements { limits: memory(), requests: memory(), claims: None }),
             security_context: Some(SecurityContext {

@@ -19,7 +19,8 @@ pub fn objects(wanted: &Services, image: &str) -> Result<Vec<Object>, KubeError>
     let mut made = of_service(APP, &doors, wanted);
     let config = SecretVolumeSource { secret_name: Some(CONFIG.to_owned()), ..SecretVolumeSource::default() };
     let config = Volume { name: "config".to_owned(), secret: Some(config), ..Volume::default() };
-    let data = Volume { name: "data".to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+    let data =
+        Volume { name: "data".to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
     let program = deployment::Program {
         app: APP,
         image: image.to_owned(),

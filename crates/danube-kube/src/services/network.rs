@@ -44,7 +44,8 @@ pub struct Doors {
 
 /// A service's own policies, of both kinds where there are two.
 pub fn of_service(app: &str, doors: &Doors, wanted: &Services) -> Vec<Object> {
-    let selector = LabelSelector { match_labels: Some([("app".to_owned(), app.to_owned())].into()), ..LabelSelector::default() };
+    let selector =
+        LabelSelector { match_labels: Some([("app".to_owned(), app.to_owned())].into()), ..LabelSelector::default() };
     let mut made = vec![policy(app, &wanted.system, selector, doors.clone(), wanted)];
     if wanted.cilium {
         made.push(cilium(app, doors, wanted));
@@ -87,7 +88,8 @@ fn cilium(app: &str, doors: &Doors, wanted: &Services) -> Object {
     let ingress = doors.incoming.as_ref().map_or_else(|| json!({}), |(port, from)| incoming(*port, from.as_deref()));
     let outgoing: Vec<Value> =
         doors.outgoing.iter().map(|(port, protocol)| json!({"port": port.to_string(), "protocol": protocol})).collect();
-    let egress = if outgoing.is_empty() { json!({}) } else { json!({"toEntities": ["all"], "toPorts": [{"ports": outgoing}]}) };
+    let egress =
+        if outgoing.is_empty() { json!({}) } else { json!({"toEntities": ["all"], "toPorts": [{"ports": outgoing}]}) };
     Object::cilium(json!({
         "apiVersion": "cilium.io/v2",
         "kind": "CiliumNetworkPolicy",

@@ -32,7 +32,8 @@ auth:
 ";
 
 pub fn objects(wanted: &Services, registry: &Registry) -> Result<Vec<Object>, KubeError> {
-    let mut made = of_service(APP, &Doors { incoming: Some((PORT, Some(wanted.jobs.clone()))), outgoing: Vec::new() }, wanted);
+    let mut made =
+        of_service(APP, &Doors { incoming: Some((PORT, Some(wanted.jobs.clone()))), outgoing: Vec::new() }, wanted);
     made.push(Object::of(&ConfigMap {
         metadata: meta(APP, Some(&wanted.system), wanted),
         data: Some([("config.yml".to_owned(), CONFIG.to_owned())].into()),
@@ -67,7 +68,8 @@ fn claim(size: &str, wanted: &Services) -> Object {
 fn volumes(registry: &Registry) -> Vec<(Volume, VolumeMount)> {
     let named = |name: &str| Volume { name: name.to_owned(), ..Volume::default() };
     let config = ConfigMapVolumeSource { name: APP.to_owned(), ..ConfigMapVolumeSource::default() };
-    let secret = |name: &str| SecretVolumeSource { secret_name: Some(name.to_owned()), ..SecretVolumeSource::default() };
+    let secret =
+        |name: &str| SecretVolumeSource { secret_name: Some(name.to_owned()), ..SecretVolumeSource::default() };
     let claimed = PersistentVolumeClaimVolumeSource { claim_name: APP.to_owned(), read_only: None };
     let data = match registry.storage {
         Some(_) => Volume { persistent_volume_claim: Some(claimed), ..named("data") },
@@ -83,5 +85,10 @@ fn volumes(registry: &Registry) -> Vec<(Volume, VolumeMount)> {
 
 /// Read-only.
 pub fn seen(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), read_only: Some(true), ..VolumeMount::default() }
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
 }

@@ -39,7 +39,12 @@ pub const IN_JOBS: [Right; 6] = [
     right("", "pods", &["create", "get", "list", "watch", "delete"], "a pod for each attempt"),
     right("", "pods/exec", &["create", "get"], "the stream to a shim"),
     right("", "pods/ephemeralcontainers", &["update"], "an image that is known only while the job runs"),
-    right("cilium.io", "ciliumnetworkpolicies", &["create", "get", "list", "patch", "delete"], "which names it may reach"),
+    right(
+        "cilium.io",
+        "ciliumnetworkpolicies",
+        &["create", "get", "list", "patch", "delete"],
+        "which names it may reach",
+    ),
     right("networking.k8s.io", "networkpolicies", &["get"], "whether the network is closed"),
     right("coordination.k8s.io", "leases", &["create", "get", "update"], "one master at a time"),
 ];

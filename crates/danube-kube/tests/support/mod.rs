@@ -71,7 +71,9 @@ impl Cluster {
         let found = Self::find().await?;
         let known = found.client.list_api_group_resources("cilium.io/v2").await.is_ok();
         if !known {
-            eprintln!("not tried: the cluster has no definitions of Cilium's; `checks/cluster/run cilium NAME` gives them to it");
+            eprintln!(
+                "not tried: the cluster has no definitions of Cilium's; `checks/cluster/run cilium NAME` gives them to it"
+            );
         }
         known.then_some(found)
     }
@@ -238,7 +240,7 @@ impl Follower<'_> {
 
     /// Follows on, over cuts, until so many bytes are there or the step has ended.
     pub async fn until(&mut self, enough: usize) -> Option<End> {
-        for _ in 0..60 {
+        for _ in 0..300 {
             match self.follow(enough).await {
                 Ok(end) => return end,
                 Err(cut) => eprintln!("stream {} was cut after {} bytes: {cut}", self.epoch, self.got.len()),
