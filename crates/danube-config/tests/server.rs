@@ -85,7 +85,10 @@ fn a_cluster_is_read_with_all_its_keys() {
     assert_eq!((cluster.namespace.as_str(), cluster.instance.as_str()), ("jobs", "ci"));
     assert_eq!(cluster.shim_image, Some(format!("r.example:5000/shim@{DIGEST}")));
     assert_eq!((cluster.enforcement, cluster.isolation), (Enforcement::Off, Isolation::Off));
-    assert_eq!((cluster.pull_secrets.join(" "), cluster.node_selector["kubernetes.io/arch"].as_str()), ("a b.c".to_owned(), "amd64"));
+    assert_eq!(
+        (cluster.pull_secrets.join(" "), cluster.node_selector["kubernetes.io/arch"].as_str()),
+        ("a b.c".to_owned(), "amd64")
+    );
     assert_eq!((cluster.coordinator.cpu_millis, cluster.coordinator.memory), (250, 100 << 20));
     assert_eq!((cluster.worker.cpu_millis, cluster.worker.memory, cluster.workspace), (2000, 1_000_000_000, 5 << 30));
     assert_eq!((cluster.pull_grace.as_secs(), cluster.node_grace.as_secs()), (90, 3600));

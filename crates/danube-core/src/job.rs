@@ -260,6 +260,8 @@ pub struct RunnerEnd {
     pub signal: Option<i32>,
     /// The coordinator ran out of memory.
     pub oom: bool,
+    /// It was stopped with its container, from outside: an eviction, or somebody who deleted it.
+    pub evicted: bool,
     /// Steps that still ran when it ended.
     pub abandoned: u32,
 }
@@ -317,6 +319,11 @@ pub fn verdict(facts: &Facts) -> Verdict {
         return failure(FailureKind::Infra, message.clone());
     }
     let Some(runner) = facts.runner else { return without_record(facts) };
+    if runner.evicted {
+        let message =
+            "its containers were stopped from outside: somebody deleted them, or the machine needed their place";
+        return failure(FailureKind::Evicted, message.to_owned());
+    }
     match facts.coordinator_exit {
         Some(seen) if seen == runner.exit_code => by_exit(runner, facts),
         seen => failure(FailureKind::Infra, disagreement(runner.exit_code, seen)),
@@ -415,7 +422,7 @@ mod tests {
     use super::*;
 
     fn ended(exit_code: i32) -> Facts {
-        let runner = RunnerEnd { exit_code, signal: None, oom: false, abandoned: 0 };
+        let runner = RunnerEnd { exit_code, signal: None, oom: false, evicted: false, abandoned: 0 };
         Facts { runner: Some(runner), coordinator_exit: Some(exit_code), steps: 1, ..Facts::default() }
     }
 
@@ -434,8 +441,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_stopped_from_outside_has_neither_failed_nor_succeeded_by_itself() {
+        for exit_code in [0, 130, 143] {
+            let runner = RunnerEnd { exit_code, signal: None, oom: false, evicted: true, abandoned: 0 };
+            for coordinator_exit in [None, Some(exit_code), Some(143)] {
+                let facts = Facts { runner: Some(runner), coordinator_exit, ..ended(0) };
+                assert_eq!(kind(&facts), Some(FailureKind::Evicted), "{facts:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_exit_with_running_steps_is_never_success() {
-        let runner = RunnerEnd { exit_code: 0, signal: None, oom: false, abandoned: 2 };
+        let runner = RunnerEnd { exit_code: 0, signal: None, oom: false, evicted: false, abandoned: 2 };
         let facts = Facts { runner: Some(runner), ..ended(0) };
         let verdict = verdict(&facts);
         let reason = verdict.reason.expect("a failure");

@@ -305,7 +305,7 @@ mod tests {
     }
 
     fn ended(exit_code: i32) -> Event {
-        Event::RunnerEnded(RunnerEnd { exit_code, signal: None, oom: false, abandoned: 0 })
+        Event::RunnerEnded(RunnerEnd { exit_code, signal: None, oom: false, evicted: false, abandoned: 0 })
     }
 
     fn gone(coordinator: bool, exit_code: i32) -> Event {

@@ -133,6 +133,8 @@ pub struct Ended {
     pub signal: Option<i32>,
     /// Out of memory.
     pub oom: bool,
+    /// Stopped with its container.
+    pub evicted: bool,
 }
 
 /// Reads what is known of the job; writes its attempt if it is new.
@@ -182,7 +184,8 @@ async fn verdict<R: Runtime>(shared: &Shared<R>) -> Result<Option<Verdict>, Engi
 /// How a step ended, by its row. One that was lost has no exit.
 fn ended(row: &StepRow) -> Option<Ended> {
     let exit_code = row.finished_ms.and(row.exit_code)?;
-    Some(Ended { exit_code, signal: row.signal, oom: row.cause.as_deref() == Some("oom") })
+    let is = |cause: &str| row.cause.as_deref() == Some(cause);
+    Some(Ended { exit_code, signal: row.signal, oom: is("oom"), evicted: is("evicted") })
 }
 
 /// A step from before a restart.

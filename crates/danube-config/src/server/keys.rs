@@ -2,8 +2,8 @@
 
 use toml::de::DeValue;
 
-use super::value::{self, Must};
 use super::kubernetes::{self, Enforcement, Isolation};
+use super::value::{self, Must};
 use super::{RuntimeKind, ServerConfig};
 
 /// A key of the file.
@@ -151,7 +151,9 @@ pub const KEYS: &[Key] = &[
         otherwise: "the file's own choice",
         example: r#""production""#,
         meaning: "Which context of the kubeconfig counts.",
-        set: |config, value| value::text(value, "the name of a context").map(|name| config.kubernetes.context = Some(name.to_owned())),
+        set: |config, value| {
+            value::text(value, "the name of a context").map(|name| config.kubernetes.context = Some(name.to_owned()))
+        },
     },
     Key {
         table: "kubernetes",

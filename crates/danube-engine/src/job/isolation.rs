@@ -49,7 +49,9 @@ pub async fn of_container<R: Runtime>(shared: &Shared<R>, link: &Link, name: &st
         return Ok(());
     }
     // One that is gone is the business of whoever uses it, and runs nothing.
-    let Ok(info) = link.call(|mut client| async move { client.info(InfoRequest {}).await }).await else { return Ok(()) };
+    let Ok(info) = link.call(|mut client| async move { client.info(InfoRequest {}).await }).await else {
+        return Ok(());
+    };
     let lacks = lacks(role, &info);
     if lacks.is_empty() {
         return Ok(());

@@ -16,10 +16,10 @@ use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, St
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{delivery, isolation};
 use super::effects::{raises, signal};
 use super::progress::{Progress, StepStarted};
 use super::shared::Shared;
+use super::{delivery, isolation};
 use crate::EngineError;
 use crate::coordinator::{Coordinator, mailbox};
 use crate::failpoint::failpoint;
@@ -109,14 +109,15 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
         let _ = shared.events.send(Event::Deadline(danube_core::machine::Timer::Job));
     }
     let signal = (end.signal != 0).then_some(end.signal);
-    Ok(Ok(end_of(shared, Ended { exit_code: end.exit_code, signal, oom: end.oom })))
+    let evicted = end.cause() == EndCause::Evicted;
+    Ok(Ok(end_of(shared, Ended { exit_code: end.exit_code, signal, oom: end.oom, evicted })))
 }
 
 /// What the verdict is computed from.
 pub fn end_of<R: Runtime>(shared: &Shared<R>, end: Ended) -> RunnerEnd {
     let left = shared.abandoned() + shared.orphans().len();
     let abandoned = u32::try_from(left).unwrap_or(u32::MAX);
-    RunnerEnd { exit_code: end.exit_code, signal: end.signal, oom: end.oom, abandoned }
+    RunnerEnd { exit_code: end.exit_code, signal: end.signal, oom: end.oom, evicted: end.evicted, abandoned }
 }
 
 async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequest) -> Result<(), FollowError> {

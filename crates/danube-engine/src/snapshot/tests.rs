@@ -53,7 +53,10 @@ impl Place {
 
     fn take_with(&self, commit: Option<&str>, objects: Objects) -> Result<Snapshot, SnapshotError> {
         let (dir, workspace, source) = (self.path("checkout"), self.path("workspace"), self.path("source"));
-        take(&Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false, objects }, &|_, _, _| {})
+        take(
+            &Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false, objects },
+            &|_, _, _| {},
+        )
     }
 
     fn read(&self, name: &str) -> Option<String> {

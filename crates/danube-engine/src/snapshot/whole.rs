@@ -34,7 +34,8 @@ pub fn recreate(checkout: &Checkout, workspace: &Path, depth: Option<NonZeroU32>
 }
 
 fn fetch(checkout: &Checkout, workspace: &Path, commit: &str, depth: Option<NonZeroU32>) -> Result<(), SnapshotError> {
-    let to = checkout.branch.as_ref().map_or_else(|| LOOSE.to_owned(), |branch| format!("refs/remotes/origin/{branch}"));
+    let to =
+        checkout.branch.as_ref().map_or_else(|| LOOSE.to_owned(), |branch| format!("refs/remotes/origin/{branch}"));
     let history = depth.map_or_else(|| "--update-shallow".to_owned(), |depth| format!("--depth={depth}"));
     let (from, wanted) = (checkout.common_dir().to_string_lossy(), format!("{commit}:{to}"));
     // What Git would tidy up afterwards is thrown away with the job.

@@ -122,7 +122,13 @@ pub fn group(job: &str, containers: &[&str]) -> GroupSpec {
 
 pub fn container(name: &str) -> ContainerSpec {
     let role = if name == "coordinator" { Role::Coordinator } else { Role::Worker };
-    ContainerSpec { name: name.parse().unwrap(), role, image: ImageSource::Host, program: None, resources: Resources::default() }
+    ContainerSpec {
+        name: name.parse().unwrap(),
+        role,
+        image: ImageSource::Host,
+        program: None,
+        resources: Resources::default(),
+    }
 }
 
 /// The next event of a group.

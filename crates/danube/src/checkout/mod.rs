@@ -224,7 +224,8 @@ impl Request {
         let known = self.danubefile.known_services().into_iter().zip(1..);
         let specs = known.filter_map(|(service, n)| {
             let (name, source) = (ContainerName::service(n), self.images.get(&service.image)?.clone());
-            let spec = ContainerSpec { name, role: Role::Service, image: source, program: None, resources: service.resources };
+            let spec =
+                ContainerSpec { name, role: Role::Service, image: source, program: None, resources: service.resources };
             Some((spec, service.image))
         });
         specs.map(|(spec, image)| (spec.clone(), (spec.name, image))).unzip()

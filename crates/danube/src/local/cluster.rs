@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use danube_config::server::{Enforcement, Isolation, KubernetesConfig, Limits};
 use danube_core::job::FailureKind;
 use danube_core::runtime::{ContainerSpec, ImageSource, Resources, Role, RuntimeError, Workspace};
+use danube_engine::job::Plan;
 use danube_engine::job::delivery::Delivery;
 use danube_engine::job::isolation::Demand;
-use danube_engine::job::Plan;
 use danube_engine::master::Refused;
 use danube_kube::{Access, Kubernetes, Settings};
 

@@ -17,9 +17,9 @@ use danube_engine::snapshot::{self, Origin};
 use danube_store::jobs::{JobRow, Source};
 use danube_store::pipelines::PipelineRow;
 
+use super::runtime::JobRuntime;
 use crate::checkout::{self, Cause, Places, Request, Terms, Which};
 use crate::error::CliError;
-use super::runtime::JobRuntime;
 use crate::place;
 
 /// So long does a shim wait for a master that was killed (docs/protocol.md, rule 6).

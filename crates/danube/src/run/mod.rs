@@ -122,7 +122,14 @@ async fn copy(arguments: &RunArgs, request: &Request, run: &RunDir) -> Result<Sn
             }
         };
         let commit = clean.then_some("HEAD");
-        let request = snapshot::Request { dir: &dir, commit, workspace: &workspace, source: &source, title: false, objects: Objects::Borrowed };
+        let request = snapshot::Request {
+            dir: &dir,
+            commit,
+            workspace: &workspace,
+            source: &source,
+            title: false,
+            objects: Objects::Borrowed,
+        };
         let taken = snapshot::take(&request, &progress);
         if watched && started.elapsed().as_secs() >= 1 {
             note("");

@@ -69,7 +69,8 @@ impl Cluster {
 
     /// Puts the first image of an OCI layout into the cluster's registry, as `name:latest`.
     pub fn push(&self, layout: &Path, name: &str) {
-        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).expect("an index")).expect("JSON");
+        let index: Value =
+            serde_json::from_slice(&fs::read(layout.join("index.json")).expect("an index")).expect("JSON");
         let digest = index["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
         fs::write(layout.join("digest"), digest).expect("written");
         let program = "import sys; sys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\nimport images, registry, settings\n\
@@ -90,7 +91,10 @@ impl Cluster {
     pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> String {
         let mut kubectl = Command::new(&self.facts["KUBECTL"]);
         kubectl.arg("--kubeconfig").arg(&self.kubeconfig).args(["--namespace", &self.namespace]).args(arguments);
-        kubectl.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        kubectl
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         let mut child = kubectl.spawn().expect("kubectl is there");
         let mut stdin = child.stdin.take().expect("piped");
         std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("said");
@@ -129,7 +133,12 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let mut kubectl = Command::new(&self.facts["KUBECTL"]);
-        kubectl.arg("--kubeconfig").arg(&self.kubeconfig).args(["delete", "namespace", "--wait=false", &self.namespace]);
+        kubectl.arg("--kubeconfig").arg(&self.kubeconfig).args([
+            "delete",
+            "namespace",
+            "--wait=false",
+            &self.namespace,
+        ]);
         // The cluster itself may be gone.
         let _ = kubectl.output();
     }
