@@ -11,9 +11,9 @@
   busybox,
 }:
 let
-  # Also what it must not hold is said where it is put together: a build that drags a shell in fails.
-  content =
-    runCommand "danube-coordinator"
+  # Also what the image must not hold is said here: a build that drags a shell in fails.
+  programs =
+    runCommand "danube-coordinator-programs"
       {
         disallowedRequisites = [
           bash
@@ -22,26 +22,33 @@ let
         ];
       }
       ''
-        mkdir -p $out/usr/bin $out/danube
+        mkdir -p $out/usr/bin
         ln -s ${python}/bin/python3 $out/usr/bin/python3
-        cp -r ${sdkModules} $out/danube/sdk
       '';
+
+  # Compiled ahead, for the place where it will be: no job can write there.
+  sdk = runCommand "danube-coordinator-sdk" { } ''
+    cp -r ${sdkModules} $out
+    chmod -R u+w $out
+    ${python.pythonOnBuildForHost.interpreter} -m compileall -q -s $out -p /danube/sdk --invalidation-mode unchecked-hash $out
+  '';
 in
 dockerTools.buildLayeredImage {
   name = "danube-coordinator";
   tag = version;
   contents = [
     account.files
-    content
+    programs
   ];
-  extraCommands = "mkdir -m 1777 tmp";
+  extraCommands = ''
+    mkdir -m 1777 tmp
+    mkdir danube
+    cp -r ${sdk} danube/sdk
+  '';
   config = {
     User = account.user;
-    Env = [
-      "PATH=/usr/bin"
-      "PYTHONDONTWRITEBYTECODE=1"
-    ];
+    Env = [ "PATH=/usr/bin" ];
     WorkingDir = "/tmp";
   };
-  passthru = { inherit content; };
+  passthru = { inherit programs sdk; };
 }

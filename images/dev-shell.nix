@@ -11,7 +11,6 @@
       python3
       sqlite
       util-linux
-      distribution
     ];
   };
 }

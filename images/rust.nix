@@ -38,13 +38,12 @@ assert lib.assertMsg (lib.versionAtLeast pkgs.buildPackages.rustc.version needed
         src = sources.shim;
         cargoExtraArgs = "--locked --package danube-shim --bin danube-shim";
         CARGO_PROFILE = "shim";
-        nativeBuildInputs = [ pkgs.buildPackages.binutils-unwrapped ];
       }
     )
     // {
       doInstallCheck = true;
       installCheckPhase = ''
-        if readelf --program-headers $out/bin/danube-shim | grep INTERP; then
+        if "$READELF" --program-headers $out/bin/danube-shim | grep INTERP; then
           echo "danube-shim: it names an interpreter, so it is not static" >&2
           exit 1
         fi

@@ -2,7 +2,13 @@
 { pkgs, packages }:
 let
   most = 150 * 1000 * 1000;
-  closure = pkgs.closureInfo { rootPaths = [ packages.coordinator-image.content ]; };
+  inherit (packages) coordinator-image;
+  closure = pkgs.closureInfo {
+    rootPaths = [
+      coordinator-image.programs
+      coordinator-image.sdk
+    ];
+  };
 in
 pkgs.runCommand "danube-coordinator-size" { } ''
   size=$(cat ${closure}/total-nar-size)

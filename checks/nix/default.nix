@@ -10,7 +10,22 @@
 import ./rust.nix { inherit lib pkgs packages; }
 // import ./tree.nix { inherit pkgs packages; }
 // {
-  module = import ./module.nix { inherit self lib pkgs system; };
+  module = import ./module.nix {
+    inherit
+      self
+      lib
+      pkgs
+      system
+      ;
+  };
+  overlay = import ./overlay.nix {
+    inherit
+      self
+      lib
+      pkgs
+      packages
+      ;
+  };
   options-page = import ./options-page.nix { inherit self pkgs; };
   coordinator-size = import ./coordinator-size.nix { inherit pkgs packages; };
   # The test's own machine and script, which needs no KVM to be built; `nix build .#vm-module` runs it.
