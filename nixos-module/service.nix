@@ -12,7 +12,11 @@ let
   usual = "/var/lib/danube";
   unit = import ./unit-file.nix {
     inherit lib;
-    file = ../crates/danube/src/serve/danube.service;
+    # Beside the command that writes it.
+    file = lib.findFirst builtins.pathExists (throw "danube.service, the unit of `danube install`, is not where it was") [
+      ../crates/danube/src/install/danube.service
+      ../crates/danube/src/serve/danube.service
+    ];
   };
 
   place =
