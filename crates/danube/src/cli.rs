@@ -57,6 +57,8 @@ pub enum Command {
     Serve(ConfigArg),
     /// Write a danube.toml in which every key is explained.
     InitConfig(InitConfigArgs),
+    /// Read a danube.toml, or a configuration repository, as a server would, and tell every mistake.
+    CheckConfig(CheckConfigArgs),
     /// Write the files by which systemd starts `danube serve`.
     Install(InstallArgs),
     /// Bring a server's database up to this version, while no master runs. A start does the same.
@@ -243,6 +245,14 @@ pub struct ConfigArg {
 #[derive(Debug, Args)]
 pub struct InitConfigArgs {
     /// Where to write it. A file that is there is never changed.
+    #[arg(default_value = danube_config::server::USUAL_PATH, value_name = "PATH")]
+    pub path: PathBuf,
+}
+
+/// Arguments of `danube check-config`.
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    /// A danube.toml, or the folder of a configuration repository, whose files are read as they stand.
     #[arg(default_value = danube_config::server::USUAL_PATH, value_name = "PATH")]
     pub path: PathBuf,
 }

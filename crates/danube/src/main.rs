@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => dev::main(*arguments),
         Command::Serve(arguments) => serve::main(&arguments),
         Command::InitConfig(arguments) => serve::init_config(&arguments),
+        Command::CheckConfig(arguments) => serve::check_config(&arguments),
         Command::Install(arguments) => serve::install(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),

@@ -9,12 +9,15 @@ use crate::error::CliError;
 
 /// Reads the file that was named, or stands in the usual place.
 pub fn read(path: &Path) -> Result<ServerConfig, CliError> {
-    let shown = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| {
-        let error = CliError::config(format!("{shown}: {error}"));
+    server::read(&path.display().to_string(), &bytes(path)?).map_err(CliError::config)
+}
+
+/// What the file holds.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| {
+        let error = CliError::config(format!("{}: {error}", path.display()));
         error.hint("`danube init-config` writes one; --config or DANUBE_CONFIG names another (docs/danube.toml.md)")
-    })?;
-    server::read(&shown, &bytes).map_err(CliError::config)
+    })
 }
 
 /// What this machine's server is told, where there is one and we may know.

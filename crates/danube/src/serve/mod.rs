@@ -2,6 +2,7 @@
 //! danube.toml, what it runs in the configuration repository; its jobs run on when it stops, and the next one takes
 //! them up.
 
+mod check_config;
 mod credentials;
 mod init_config;
 mod install;
@@ -27,6 +28,7 @@ use crate::local::stops::Stops;
 use crate::local::{self, Cluster, Jobs, Local, Settings, needs};
 use crate::place::Place;
 use crate::settings;
+pub use check_config::main as check_config;
 pub use init_config::main as init_config;
 pub use install::main as install;
 pub use migrate::main as migrate;
