@@ -4,7 +4,6 @@
 
 mod credentials;
 mod init_config;
-mod install;
 mod migrate;
 mod systemd;
 
@@ -28,7 +27,6 @@ use crate::local::{self, Local, Settings, needs};
 use crate::place::Place;
 use crate::settings;
 pub use init_config::main as init_config;
-pub use install::main as install;
 pub use migrate::main as migrate;
 
 /// How long is waited for what should take no time.
