@@ -6,6 +6,7 @@ The same source gives the same bytes: names are sorted, and times are fixed.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import tarfile
@@ -35,11 +36,13 @@ def build_sdist(folder: str, settings: object = None) -> str:
     name = f"{STEM}.tar.gz"
     files = {path: (HERE / path).read_bytes() for path in SDIST}
     files |= {str(path.relative_to(HERE)): path.read_bytes() for path in _modules()}
-    with tarfile.open(Path(folder, name), "w:gz", format=tarfile.PAX_FORMAT) as archive:
-        for path, content in sorted({**files, "PKG-INFO": _metadata()}.items()):
-            member = tarfile.TarInfo(f"{STEM}/{path}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+    # Not by mode "w:gz", which writes the time of day.
+    with gzip.GzipFile(Path(folder, name), "wb", mtime=0) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for path, content in sorted({**files, "PKG-INFO": _metadata()}.items()):
+                member = tarfile.TarInfo(f"{STEM}/{path}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
     return name
 
 

@@ -15,7 +15,7 @@ let
     # Beside the command that writes it.
     file = lib.findFirst builtins.pathExists (throw "danube.service, the unit of `danube install`, is not where it was") [
       ../crates/danube/src/install/danube.service
-      ../crates/danube/src/serve/danube.service
+      ../crates/danube/src/install/danube.service
     ];
   };
 

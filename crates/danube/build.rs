@@ -77,7 +77,7 @@ fn build_shim(root: &Path, out: &Path) -> Outcome<PathBuf> {
     ]);
     cargo.args(["--target", &triple]).arg("--target-dir").arg(&target_dir);
     // With --target these flags are for the shim alone, not for its build scripts.
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", shim_flags().join("\u{1f}")).env_remove("RUSTFLAGS");
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let of_outer = name.starts_with("CARGO_FEATURE_") || name.starts_with("CARGO_CFG_") || name.starts_with("DEP_");
@@ -90,6 +90,17 @@ fn build_shim(root: &Path, out: &Path) -> Outcome<PathBuf> {
         return Err(format!("building danube-shim: {status}").into());
     }
     Ok(target_dir.join(triple).join("shim/danube-shim"))
+}
+
+/// Of the outer build's flags those that keep this machine's paths out; the others are not meant for the shim.
+fn shim_flags() -> Vec<String> {
+    let outer = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let kept = outer.split('\u{1f}').filter(|flag| flag.starts_with("--remap-path-prefix="));
+    ["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--build-id=none"]
+        .into_iter()
+        .chain(kept)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A wheel as pip installs it (PEP 427): every file stored, in order, with one fixed date, so that it is reproducible.

@@ -59,8 +59,10 @@ pub enum Command {
     InitConfig(InitConfigArgs),
     /// Read a danube.toml, or a configuration repository, as a server would, and tell every mistake.
     CheckConfig(CheckConfigArgs),
-    /// Write the files by which systemd starts `danube serve`.
+    /// Install this program as a server that systemd starts: account, folders, unit, danube.toml.
     Install(InstallArgs),
+    /// Remove what `danube install` made, and keep data and configuration.
+    Uninstall(UninstallArgs),
     /// Bring a server's database up to this version, while no master runs. A start does the same.
     Migrate(MigrateArgs),
     /// Look at a project and write a danubefile that it passes.
@@ -257,15 +259,40 @@ pub struct CheckConfigArgs {
     pub path: PathBuf,
 }
 
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  sudo ./danube install                          install this program, or bring what is installed up to its version
+  danube install --dry-run                       only say what it would do
+  danube install --root ./image --apparmor       into the folder of an image for Ubuntu";
+
 /// Arguments of `danube install`.
 #[derive(Debug, Args)]
+#[command(after_help = INSTALL_EXAMPLES)]
 pub struct InstallArgs {
-    /// A unit, an account and a danube.toml, for systemd.
-    #[arg(long, required = true)]
-    pub systemd: bool,
-    /// Write below this folder, as for a package.
+    /// Also write AppArmor's profile when this kernel does not ask for one, for the image of an Ubuntu. Where it asks, the
+    /// profile is written and loaded without this.
+    #[arg(long)]
+    pub apparmor: bool,
+    /// The root of the system to install into.
     #[arg(long, default_value = "/", value_name = "DIR")]
-    pub prefix: PathBuf,
+    pub root: PathBuf,
+    /// Change nothing; say what would be changed.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `danube uninstall`.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// Also remove /etc/danube, /var/lib/danube with every job in it, and the account.
+    #[arg(long)]
+    pub purge: bool,
+    /// The root of the system to remove it from.
+    #[arg(long, default_value = "/", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Change nothing; say what would be changed.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `danube man`.

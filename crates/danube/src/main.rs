@@ -9,6 +9,7 @@ mod dev;
 mod doctor;
 mod error;
 mod init;
+mod install;
 mod local;
 mod man;
 mod place;
@@ -45,7 +46,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::main(&arguments),
         Command::InitConfig(arguments) => serve::init_config(&arguments),
         Command::CheckConfig(arguments) => serve::check_config(&arguments),
-        Command::Install(arguments) => serve::install(&arguments),
+        Command::Install(arguments) => install::main(&arguments),
+        Command::Uninstall(arguments) => install::uninstall(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Cluster(command) => cluster::main(&command),

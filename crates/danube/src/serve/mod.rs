@@ -5,7 +5,6 @@
 mod check_config;
 mod credentials;
 mod init_config;
-mod install;
 mod migrate;
 mod systemd;
 
@@ -30,7 +29,6 @@ use crate::place::Place;
 use crate::settings;
 pub use check_config::main as check_config;
 pub use init_config::main as init_config;
-pub use install::main as install;
 pub use migrate::main as migrate;
 
 /// How long is waited for what should take no time.
