@@ -1,6 +1,7 @@
 //! One master at a time: a Lease of the cluster, beside the lock on the data directory and the epoch that shims know. It is
 //! what two masters with two data directories have in common. Nobody's clock is compared with another's: who waits counts on
-//! its own how long the holder has said nothing, and who holds stops before anybody can have waited that long.
+//! its own how long the holder has said nothing, and who holds but may not renew stops before anybody can have waited that
+//! long. A holder without a way to the API server goes on: it can reach no pod either.
 
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cluster::Kubernetes;
 use crate::names;
+
+/// So long is a holder waited for that says nothing.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Who may hold it, and for how long without a word.
 #[derive(Clone, Debug)]
@@ -39,8 +44,25 @@ enum Answer {
     Theirs(String, String),
 }
 
+/// What came of asking again for what one has.
+enum Renewal {
+    Ours,
+    Taken,
+    Refused,
+    Unreachable,
+}
+
+impl Kubernetes {
+    /// The lease of this instance. Each data directory has a holder's name of its own.
+    #[must_use]
+    pub fn lease(&self, holder: &str) -> Lease {
+        let (client, settings) = self.parts();
+        Lease::new(client.clone(), (&settings.namespace, &settings.instance), holder, SILENCE)
+    }
+}
+
 impl Lease {
-    /// The lease of an instance in its namespace. Each process has a holder's name of its own. Whoever holds it and is silent
+    /// The lease of an instance in its namespace. Each master has a holder's name of its own. Whoever holds it and is silent
     /// for so long has lost it.
     #[must_use]
     pub fn new(client: Client, (namespace, instance): (&str, &str), holder: &str, duration: Duration) -> Self {
@@ -119,7 +141,7 @@ impl Lease {
         Record { metadata, spec: Some(spec) }
     }
 
-    /// Renews until that fails for too long, or somebody else has it.
+    /// Renews until somebody else has it, or until it was refused for too long.
     async fn keep(self, taken: Instant, lost: watch::Sender<bool>) {
         // Whoever waits saw our words after we sent them, and waits a whole duration.
         let allowed = self.duration * 3 / 4;
@@ -127,21 +149,39 @@ impl Lease {
         while last.elapsed() < allowed {
             tokio::time::sleep(self.duration / 5).await;
             let asked = Instant::now();
-            let left = allowed.saturating_sub(last.elapsed());
-            match tokio::time::timeout(left, self.claim(None)).await {
-                Ok(Ok(Answer::Ours)) => last = asked,
-                Ok(Ok(Answer::Theirs(holder, _))) => {
-                    tracing::error!(lease = self.name, holder, "another master took the lease");
-                    break;
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(lease = self.name, %error, "the lease cannot be renewed; trying again")
-                }
-                Err(_) => {}
+            match self.renew(allowed.saturating_sub(last.elapsed())).await {
+                Renewal::Ours => last = asked,
+                // Who cannot reach the API server can do nothing to a pod, and asks whose the lease is as soon as it can.
+                Renewal::Unreachable => last = Instant::now(),
+                Renewal::Refused => {}
+                Renewal::Taken => break,
             }
         }
         let _ = lost.send(true);
     }
+
+    async fn renew(&self, patience: Duration) -> Renewal {
+        match tokio::time::timeout(patience, self.claim(None)).await {
+            Ok(Ok(Answer::Ours)) => Renewal::Ours,
+            Ok(Ok(Answer::Theirs(holder, _))) => {
+                tracing::error!(lease = self.name, holder, "another master took the lease");
+                Renewal::Taken
+            }
+            Ok(Err(error)) if is_refusal(&error) => {
+                tracing::warn!(lease = self.name, %error, "the lease may not be renewed; trying again");
+                Renewal::Refused
+            }
+            _ => {
+                tracing::warn!(lease = self.name, "no API server answers: the lease is not renewed; trying again");
+                Renewal::Unreachable
+            }
+        }
+    }
+}
+
+/// Whether the API server answered, and is able to.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && ![408, 429].contains(&status.code))
 }
 
 impl Held {

@@ -85,6 +85,24 @@ fn a_master_that_is_killed_finds_its_jobs_again() {
 }
 
 #[test]
+fn a_master_whose_lease_another_takes_ends_no_job_and_the_next_waits_until_that_one_is_silent() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    let serve = site.start();
+    let id = begin(&site, &serve, SLOW);
+    prints(&serve, &id, 5000);
+    let taken = r#"{"spec":{"holderIdentity":"somebody"}}"#;
+    site.cluster().kubectl(&["patch", "lease", "danube-danube", "--type=merge", "--patch", taken]);
+    serve.wait().expect(3).says("another master").says("kubernetes.instance");
+    assert_eq!(site.cluster().names("pods").len(), 1, "its job runs on");
+    // Somebody never says a word.
+    let serve = site.start();
+    is_whole(&serve, &id);
+    serve.stop_by(Signal::TERM).expect(0).says("holder=\"somebody\"");
+    let given_back = site.cluster().kubectl(&["get", "lease", "danube-danube", "--output=jsonpath={.spec.holderIdentity}"]);
+    assert_eq!(given_back, "");
+}
+
+#[test]
 fn a_pod_that_somebody_deletes_is_no_success_and_no_failure_of_the_script() {
     let Some(site) = Site::on_cluster("step.run('true')") else { return };
     let serve = site.start();

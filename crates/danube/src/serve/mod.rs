@@ -6,6 +6,7 @@ mod check_config;
 mod credentials;
 mod init_config;
 mod migrate;
+mod seat;
 mod systemd;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use crate::local::stops::Stops;
 use crate::local::{self, Cluster, Jobs, Local, Settings, needs};
 use crate::place::Place;
 use crate::settings;
+use seat::Seat;
 pub use check_config::main as check_config;
 pub use init_config::main as init_config;
 pub use migrate::main as migrate;
@@ -52,7 +54,13 @@ pub fn main(arguments: &ConfigArg) -> Result<ExitCode, CliError> {
 async fn serve(config: &ServerConfig) -> Result<(), CliError> {
     let mut stops = Stops::listen().map_err(CliError::infra)?;
     let place = Place::at(config.data_dir.clone());
-    let mut local = start(config, &place).await?;
+    instance::refuse_a_second(&place)?;
+    let jobs = jobs(config, &place).await?;
+    let mut seat = tokio::select! {
+        seat = Seat::take(&jobs, &place) => seat?,
+        () = stops.next() => return Ok(()),
+    };
+    let mut local = start(config, &place, jobs).await?;
     let mut follower = Follower::new(local.master.clone(), config.config.clone());
     follower.look().await;
     let mut config_followed = tokio::spawn(follower.follow());
@@ -62,6 +70,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CliError> {
     let ended = tokio::select! {
         () = stops.next() => Ok(()),
         ended = local.ended() => ended,
+        lost = seat.lost() => Err(lost),
         died = &mut config_followed => Err(CliError::infra(format!("the configuration is followed no more: {died:?}"))),
     };
     config_followed.abort();
@@ -71,14 +80,13 @@ async fn serve(config: &ServerConfig) -> Result<(), CliError> {
         failed => failed,
     };
     local.close().await;
+    seat.leave().await;
     left
 }
 
-async fn start(config: &ServerConfig, place: &Place) -> Result<Local, CliError> {
-    instance::refuse_a_second(place)?;
+async fn start(config: &ServerConfig, place: &Place, jobs: Jobs) -> Result<Local, CliError> {
     let api_token = credentials::api_token(config.credentials.as_deref())?;
     tracing::info!("{}", needs::git_version()?);
-    let jobs = jobs(config, place).await?;
     let listening = TcpListener::bind(config.listen).await;
     let listener = listening.map_err(|error| {
         CliError::config(format!("listen = \"{}\": {error}", config.listen)).hint("name another port in danube.toml")
