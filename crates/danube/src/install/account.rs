@@ -75,6 +75,17 @@ fn has_group(target: &Target) -> bool {
     groups.lines().any(|line| line.split(':').next() == Some(NAME))
 }
 
+/// Removes the file for systemd, and its folder, which Debian does not have by itself.
+pub fn forget(target: &Target, changes: &mut Changes) -> Result<(), CliError> {
+    let path = target.at(SYSUSERS);
+    files::remove(&path, changes)?;
+    if let Some(folder) = path.parent().filter(|_| !changes.is_dry()) {
+        // One with something in it stays.
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
 /// Removes the account, if it is one as we make it.
 pub fn remove(target: &Target, changes: &mut Changes) -> Result<(), CliError> {
     let Some(account) = find(target) else { return Ok(()) };

@@ -20,7 +20,7 @@ pub fn main(arguments: &UninstallArgs) -> Result<ExitCode, CliError> {
     let mut changes = Changes::new(arguments.dry_run);
     unit::remove(&target, &mut changes)?;
     apparmor::remove(&target, &mut changes)?;
-    super::files::remove(&target.at(account::SYSUSERS), &mut changes)?;
+    account::forget(&target, &mut changes)?;
     if arguments.purge {
         purge(&target, &mut changes)?;
     }
