@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Project, Ran, binary};
 
 /// A guard against a test that hangs; nothing is measured with it.
-const HUNG: Duration = Duration::from_secs(120);
+const HUNG: Duration = Duration::from_secs(300);
 
 /// A running master.
 pub struct Dev {

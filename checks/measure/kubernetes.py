@@ -1,0 +1,155 @@
+"""Jobs as pods beside bare pods of the same cluster (B2): `DANUBE_CLUSTER_FACTS` names what `checks/cluster/run up` printed.
+`PAIRS=n` makes another number of pairs, `STEPS=n` of steps, `MIB=n` of output."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+PAIRS, STEPS, MIB = (int(os.environ.get(name, usual)) for name, usual in (("PAIRS", "10"), ("STEPS", "20"), ("MIB", "64")))
+SPACE = f"danube-bench-{os.getpid()}"
+PODS = f"/api/v1/namespaces/{SPACE}/pods"
+SMALL = {"limits": {"cpu": "100m", "memory": "128Mi"}}
+
+
+class Site:
+    """A server with one application, whose jobs are pods of a namespace of its own."""
+
+    def __init__(self, danube, bench, facts):
+        sys.path.insert(0, str(bench.ROOT / "checks/cluster"))
+        from api import Api
+        from settings import Cluster
+
+        self.danube, self.facts, self.bench, self.dir = danube, facts, bench, Path(tempfile.mkdtemp(prefix="danube-bench-"))
+        self.api = Api(Cluster(facts["CLUSTER"]))
+        self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE}})
+        while self.api.raw("GET", f"/api/v1/namespaces/{SPACE}/serviceaccounts/default")[0] != 200:
+            time.sleep(0.1)
+        self.worker = f"{facts['REGISTRY']}/worker:latest"
+        shutil.copy(facts["KUBECONFIG"], self.dir / "kubeconfig")
+        (self.dir / "kubeconfig").chmod(0o600)
+        self.repository("config", {"pipelines/app.yaml": "apiVersion: danube.dev/v1\nkind: Pipeline\nmetadata:\n  name: app\nspec:\n"
+                                   f"  repository: {self.dir}/app\n"})
+        self.body("step.run('true')")
+        (self.dir / "danube.toml").write_text(
+            f'data_dir = "{self.dir}/data"\nlisten = "127.0.0.1:0"\nruntime = "kubernetes"\n[config]\nurl = "{self.dir}/config"\n'
+            f'[kubernetes]\nkubeconfig = "{self.dir}/kubeconfig"\nnamespace = "{SPACE}"\nshim_image = "{facts["IMAGE_SHIM"]}"\n'
+            f'coordinator_image = "{facts["IMAGE_COORDINATOR"]}"\nenforcement = "off"\nworker_cpu = "100m"\nworker_memory = "128Mi"\n'
+            'coordinator_cpu = "100m"\ncoordinator_memory = "128Mi"\nworkspace = "100Mi"\n')
+        environment = os.environ | {"SSL_CERT_FILE": facts["CA"]}
+        self.serve = subprocess.Popen([danube, "serve", "--config", self.dir / "danube.toml"], env=environment, stderr=subprocess.DEVNULL)
+        while not (self.dir / "data/serve.json").exists():
+            time.sleep(0.05)
+        self.known = json.loads((self.dir / "data/serve.json").read_text())
+
+    def repository(self, name, files):
+        for path, text in files.items():
+            (self.dir / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.dir / name / path).write_text(text)
+        who = ["-c", "user.name=b", "-c", "user.email=b@example.com"]
+        for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "bench", "--allow-empty"]):
+            subprocess.run(["git", "-C", self.dir / name, *words], check=True)
+
+    def body(self, body):
+        lines = "".join(f"    {line}\n" for line in body.splitlines())
+        self.repository("app", {"danubefile.py": f"from danube import *\nimport time\n\n@pipeline(image='{self.worker}')\ndef build():\n{lines}"})
+
+    def ask(self, method, path):
+        request = urllib.request.Request(f"{self.known['url']}/api/v1{path}", method=method, data=b"" if method == "POST" else None,
+                                         headers={"Authorization": f"Bearer {self.known['token']}", "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def job(self):
+        """A job to its end."""
+        job = json.loads(self.ask("POST", "/pipelines/app/jobs"))
+        while not job.get("finished_ms"):
+            time.sleep(0.05)
+            job = json.loads(self.ask("GET", f"/jobs/{job['id']}"))
+        if job["status"] != "success":
+            sys.exit(f"the job failed: {job['reason']}")
+        return job
+
+    def raw(self, job, step):
+        return self.ask("GET", f"/jobs/{job['id']}/steps/{step}/raw").decode()
+
+    def close(self):
+        self.serve.terminate()
+        self.serve.wait()
+        self.api.ask("DELETE", f"/api/v1/namespaces/{SPACE}")
+        shutil.rmtree(self.dir)
+
+
+def bare(site, name):
+    """Seconds from a pod's making to its running."""
+    image = site.facts["IMAGE_WORKER"]
+    container = {"name": "only", "image": image, "command": ["sleep", "900"], "resources": SMALL}
+    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "hostUsers": False, "containers": [container]}
+    started = time.monotonic()
+    site.api.ask("POST", PODS, {"metadata": {"name": name}, "spec": spec})
+    for seen in site.api.watch(PODS, f"metadata.name={name}"):
+        if seen["status"].get("phase") == "Running":
+            return time.monotonic() - started
+
+
+def first_command(site):
+    """Seconds from the trigger to what the first command says the time is: it is one machine."""
+    started = time.time()
+    return float(site.raw(site.job(), 1)) - started
+
+
+def spread(values):
+    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+
+
+def begin(site):
+    site.body("step.run('date +%s.%N')")
+    pods, jobs = [], []
+    for n in range(PAIRS):
+        pods.append(bare(site, f"bare-{n}"))
+        site.api.raw("DELETE", f"{PODS}/bare-{n}")
+        jobs.append(first_command(site))
+    ratio = statistics.median(job / pod for job, pod in zip(jobs, pods))
+    print(f"B2 a bare pod to Running {spread(pods)}, trigger to first command {spread(jobs)}, {ratio:.2f} x, {PAIRS} pairs")
+
+
+def steps(site):
+    bare(site, "exec")
+    kubectl = [site.facts["KUBECTL"], "--kubeconfig", site.dir / "kubeconfig", "-n", SPACE, "exec", "exec", "--", "true"]
+    execs = []
+    for _ in range(STEPS):
+        started = time.monotonic()
+        subprocess.run(kubectl, check=True)
+        execs.append(time.monotonic() - started)
+    site.api.raw("DELETE", f"{PODS}/exec")
+    site.body(f"step.run('true')\nbegan = time.monotonic()\nfor _ in range({STEPS}):\n    step.run('true')\n"
+              f"step.run('echo ' + str((time.monotonic() - began) / {STEPS}))")
+    each = float(site.raw(site.job(), STEPS + 2))
+    print(f"B2 one more step.run('true') {each * 1000:.0f} ms; kubectl exec … true {statistics.median(execs) * 1000:.0f} ms")
+
+
+def output(site):
+    site.body(f"step.run('yes 0123456789012345678901234567890123456789012345678901234567890 | head -c {MIB << 20}')")
+    job = site.job()
+    step = job["steps"][1]
+    wall = (step["finished_ms"] - step["started_ms"]) / 1000
+    print(f"B2 {MIB} MiB of output, from a step's start to its last byte on the master's disk: {wall:.1f} s, {MIB * 1.048576 / wall:.0f} MB/s")
+
+
+def measure(danube, bench):
+    if "DANUBE_CLUSTER_FACTS" not in os.environ:
+        sys.exit("no cluster: checks/cluster/run up --name bench > FILE, then DANUBE_CLUSTER_FACTS=FILE")
+    lines = Path(os.environ["DANUBE_CLUSTER_FACTS"]).read_text().splitlines()
+    site = Site(danube, bench, dict(line.split("=", 1) for line in lines))
+    try:
+        print(f"PSS of the master, idle: {bench.pss(site.serve.pid):.1f} MB; load {os.getloadavg()[0]:.0f}")
+        for part in (begin, steps, output):
+            part(site)
+    finally:
+        site.close()
