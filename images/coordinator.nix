@@ -30,7 +30,7 @@ let
   sdk = runCommand "danube-coordinator-sdk" { } ''
     cp -r ${sdkModules} $out
     chmod -R u+w $out
-    ${python.pythonOnBuildForHost.interpreter} -m compileall -q -s $out -p /danube/sdk --invalidation-mode unchecked-hash $out
+    ${python.pythonOnBuildForHost.interpreter} -m compileall -q -s $out -p /opt/danube/sdk --invalidation-mode unchecked-hash $out
   '';
 in
 dockerTools.buildLayeredImage {
@@ -42,8 +42,9 @@ dockerTools.buildLayeredImage {
   ];
   extraCommands = ''
     mkdir -m 1777 tmp
-    mkdir danube
-    cp -r ${sdk} danube/sdk
+    # /danube is a volume of the pod.
+    mkdir -p opt/danube
+    cp -r ${sdk} opt/danube/sdk
   '';
   config = {
     User = account.user;
