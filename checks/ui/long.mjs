@@ -116,6 +116,11 @@ test("while 10 000 lines a second come, what is read does not move by a pixel fo
   await page.mouse.wheel(0, -1000);
   await page.waitForFunction(() => !document.querySelector("danube-log").follows);
   await settled(page);
+  // A wheel's way has a slow end.
+  await page.waitForFunction(() => new Promise((resolve) => {
+    const log = document.querySelector("danube-log"), before = log.scrollTop;
+    setTimeout(() => resolve(log.scrollTop === before), 1000);
+  }), null, { timeout: 60000 });
   const lines = () => page.evaluate(() => document.querySelector("danube-log").total());
   const before = await lines(), seen = await page.evaluate((seconds) => new Promise((resolve) => {
     const log = document.querySelector("danube-log"), top = log.getBoundingClientRect().top;

@@ -265,11 +265,12 @@ class DanubeLog extends HTMLElement {
     return end === 0 ? 1 : null;
   }
 
-  /** Shows a line and those around it, and nothing else of its step. @param {Section} section @param {number} line @param {"top" | "middle"} place */
-  async jump(section, line, place) {
+  /** Shows a line and those around it, and nothing else of its step. @param {Section} section @param {number} line @param {"top" | "middle"} place @param {() => boolean} wanted */
+  async jump(section, line, place, wanted = () => true) {
     const block = Math.floor((line - 1) / BLOCK), scrolled = this.scrollTop;
     const all = Math.ceil(section.lines / BLOCK), from = Math.max(0, Math.min(block - 1, all - 3));
     const blocks = await this.fetchBlocks(section, from, 3);
+    if (!wanted()) return;
     // Somebody went on scrolling: look again from there.
     if (place === "top" && Math.abs(this.scrollTop - scrolled) > this.clientHeight) return;
     const isLast = line >= section.lines && place === "top";
@@ -434,17 +435,20 @@ class DanubeLog extends HTMLElement {
     this.connect();
   }
 
-  /** Mounts the newest lines. */
-  async showEnd() {
+  leaveEnd() { if (this.scrollHeight > this.clientHeight) this.setFollow(false); }
+
+  /** Mounts the newest lines. Who has gone up meanwhile stays there, unless they asked for it. @param {boolean} asked */
+  async showEnd(asked = true) {
     const section = this.sections.findLast((other) => !other.over) ?? this.sections.at(-1);
     if (!section) return;
+    const wanted = () => asked || this.follows;
     this.going = true;
     section.element.open = true;
     const all = Math.ceil(section.lines / BLOCK);
     try {
-      if (!this.small && section.lines && !section.blocks.has(all - 1)) await this.jump(section, section.lines, "top");
+      if (!this.small && section.lines && !section.blocks.has(all - 1)) await this.jump(section, section.lines, "top", wanted);
     } finally {
-      this.toEnd();
+      if (wanted()) this.toEnd();
       this.going = false;
     }
     this.settle();
@@ -560,7 +564,7 @@ class DanubeLog extends HTMLElement {
     if (!section) return;
     section.lines = Math.max(section.lines, to);
     this.space(section);
-    if (this.follows) await this.showEnd();
+    if (this.follows) await this.showEnd(false);
   }
 
   /** @param {{ step: number, lines: number }} data */
@@ -612,6 +616,11 @@ class DanubeLog extends HTMLElement {
   // The reader.
 
   listen() {
+    // Where lines come faster than they are shown, where the view is says little: whoever goes up has left the end.
+    this.addEventListener("wheel", (event) => { if (event.deltaY < 0) this.leaveEnd(); }, { passive: true });
+    this.addEventListener("touchmove", () => this.leaveEnd(), { passive: true });
+    this.addEventListener("pointerdown", (event) => { if (event.target === this && event.offsetX >= this.clientWidth) this.leaveEnd(); });
+    this.addEventListener("keydown", (event) => { if (["ArrowUp", "PageUp", "Home"].includes(event.key)) this.leaveEnd(); });
     this.addEventListener("scroll", () => {
       const end = this.isAtEnd(), selects = !(document.getSelection()?.isCollapsed ?? true);
       if (!this.going && end !== this.follows && !(end && selects)) this.setFollow(end);
