@@ -123,7 +123,9 @@ class DanubeLog extends HTMLElement {
     const top = this.getBoundingClientRect().top, row = this.rowAt(top + 1);
     const before = row?.getBoundingClientRect().top ?? 0;
     change();
-    if (row?.isConnected) this.scrollTop += row.getBoundingClientRect().top - before;
+    // Far down, less than a pixel is what floating point made of nothing: of a thousand such corrections pixels would come.
+    const moved = row?.isConnected ? row.getBoundingClientRect().top - before : 0;
+    if (Math.abs(moved) >= 1) this.scrollTop += moved;
   }
 
   /** The row at a height of the window. @param {number} y */
