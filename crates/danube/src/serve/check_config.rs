@@ -35,7 +35,7 @@ fn pipelines(dir: &Path) -> Result<Vec<Pipeline>, CliError> {
     for path in entries(dir)? {
         match file(&path) {
             Ok(file) => files.extend(file),
-            Err(diagnostic) => found.push(diagnostic),
+            Err(Diagnostics(more)) => found.extend(more),
         }
     }
     match repository::read(&files) {
@@ -62,14 +62,10 @@ fn entries(dir: &Path) -> Result<Vec<std::path::PathBuf>, CliError> {
 }
 
 /// A file as a server reads it: no link, none without measure. None for a folder, which a server does not look into.
-fn file(path: &Path) -> Result<Option<File>, Diagnostic> {
-    let wrong = |message: String, help: &str| Diagnostic {
-        path: path.display().to_string(),
-        line: 0,
-        column: 0,
-        message,
-        help: Some(help.to_owned()),
-        excerpt: None,
+fn file(path: &Path) -> Result<Option<File>, Diagnostics> {
+    let wrong = |message: String, help: &str| {
+        let (path, help) = (path.display().to_string(), Some(help.to_owned()));
+        Diagnostics(vec![Diagnostic { path, line: 0, column: 0, message, help, excerpt: None }])
     };
     let unread = |error: std::io::Error| wrong(format!("cannot be read: {error}"), "it is read as you");
     let facts = path.symlink_metadata().map_err(unread)?;
