@@ -18,8 +18,8 @@ use crate::manifest;
 
 /// Bytes under way each way; the client's own default of one kilobyte makes a message of each.
 const BUFFER: usize = 1 << 20;
-/// How long the API server may take to reach a container.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the API server may take to reach a container: half a minute was seen on a node with no processor to spare.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Over = Pin<Box<dyn Future<Output = ()> + Send>>;
 

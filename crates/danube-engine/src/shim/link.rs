@@ -17,8 +17,11 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
-/// How long opening a stream and Hello may take before they are tried again.
+/// How long opening a stream and Hello may take before they are tried again; so much longer each time, for a cluster that
+/// is slower than that would otherwise never be reached.
 const GREETING: Duration = Duration::from_secs(10);
+/// The longest is so many times as long.
+const MOST_GREETING: u32 = 6;
 
 /// A shim answers a call at once. One that has not for so long, on a connection that still answers pings, is asked anew.
 pub const ANSWER: Duration = Duration::from_secs(30);
@@ -204,8 +207,9 @@ where
         let mut failures = 0;
         loop {
             let since = tokio::time::Instant::now();
+            let patience = GREETING * (failures + 1).min(MOST_GREETING);
             let attempt = tokio::select! {
-                done = tokio::time::timeout(GREETING, greet(&*self.runtime, &self.peer)) => {
+                done = tokio::time::timeout(patience, greet(&*self.runtime, &self.peer)) => {
                     done.unwrap_or(Err(NoClient::Yet))
                 }
                 () = told_ended(&mut self.orders) => Err(NoClient::Gone(Gone::Ended)),
