@@ -13,6 +13,7 @@ use danube_core::retry::Retries;
 use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Resources, Role, Runtime, Workspace};
 use danube_engine::EngineError;
 use danube_engine::artifacts::ArtifactDir;
+use danube_engine::job::isolation::Demand;
 use danube_engine::job::plan::Runner;
 use danube_engine::job::progress::Observer;
 use danube_engine::job::{self, Plan, Services};
