@@ -56,7 +56,17 @@ in
           listen = optional types.str "127.0.0.1:8080" ''
             Where it is spoken to: an address of the loopback. No port of the firewall is opened.
           '';
-          runtime = optional (types.enum [ "embedded" ]) "embedded" "What runs jobs: sandboxes on this machine.";
+          runtime =
+            optional
+              (types.enum [
+                "embedded"
+                "kubernetes"
+              ])
+              "embedded"
+              ''
+                What runs jobs: sandboxes on this machine, or pods of a cluster.
+              '';
+          kubernetes = import ./kubernetes.nix { inherit types optional; };
           config = {
             url = optional types.str "/srv/git/danube-config.git" ''
               The configuration repository, on this machine: an absolute path, or `file://` and one. It belongs to Danube's
