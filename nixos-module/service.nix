@@ -13,10 +13,7 @@ let
   unit = import ./unit-file.nix {
     inherit lib;
     # Beside the command that writes it.
-    file = lib.findFirst builtins.pathExists (throw "danube.service, the unit of `danube install`, is not where it was") [
-      ../crates/danube/src/install/danube.service
-      ../crates/danube/src/install/danube.service
-    ];
+    file = ../crates/danube/src/install/danube.service;
   };
 
   place =

@@ -98,7 +98,8 @@ fn a_master_whose_lease_another_takes_ends_no_job_and_the_next_waits_until_that_
     let serve = site.start();
     is_whole(&serve, &id);
     serve.stop_by(Signal::TERM).expect(0).says("holder=\"somebody\"");
-    let given_back = site.cluster().kubectl(&["get", "lease", "danube-danube", "--output=jsonpath={.spec.holderIdentity}"]);
+    let given_back =
+        site.cluster().kubectl(&["get", "lease", "danube-danube", "--output=jsonpath={.spec.holderIdentity}"]);
     assert_eq!(given_back, "");
 }
 

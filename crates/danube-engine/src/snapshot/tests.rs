@@ -144,8 +144,14 @@ fn the_head_of_a_bare_repository_and_of_one_with_staged_changes_is_the_commit() 
             fs::remove_dir_all(place.path(folder)).and_then(|()| fs::create_dir(place.path(folder))).expect("emptied");
         }
         let (from, workspace, source) = (place.path(dir), place.path("workspace"), place.path("source"));
-        let request =
-            Request { dir: &from, commit: Some("HEAD"), workspace: &workspace, source: &source, title: false };
+        let request = Request {
+            dir: &from,
+            commit: Some("HEAD"),
+            workspace: &workspace,
+            source: &source,
+            title: false,
+            objects: Objects::Borrowed,
+        };
         let snapshot = take(&request, &|_, _, _| {}).expect("taken");
         assert_eq!((snapshot.commit.as_deref(), snapshot.dirty), (Some(sha.as_str()), false), "{dir}");
         assert_eq!(snapshot.branch.as_deref(), Some("main"), "{dir}");

@@ -30,7 +30,7 @@ pub fn ensure(target: &Target, changes: &mut Changes) -> Result<Option<Account>,
     if let Some(account) = find(target) {
         return Ok(Some(account));
     }
-    if !target.is_here() && !(is_root() && target.at("/etc/passwd").exists()) {
+    if !(target.is_here() || is_root() && target.at("/etc/passwd").exists()) {
         return Ok(None);
     }
     changes.apply(Kind::Make, "the account danube", || make(target))?;

@@ -16,7 +16,7 @@ const ENABLED: &str = "/sys/module/apparmor/parameters/enabled";
 
 /// Writes and loads it, if it was asked for or this kernel asks for it.
 pub fn ensure(target: &Target, binary: &Path, wanted: bool, changes: &mut Changes) -> Result<(), CliError> {
-    if !wanted && !(target.is_here() && says(RESTRICTS, "1")) {
+    if !(wanted || target.is_here() && says(RESTRICTS, "1")) {
         return Ok(());
     }
     let path = target.at(PATH);

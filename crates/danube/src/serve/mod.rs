@@ -28,10 +28,10 @@ use crate::local::stops::Stops;
 use crate::local::{self, Cluster, Jobs, Local, Settings, needs};
 use crate::place::Place;
 use crate::settings;
-use seat::Seat;
 pub use check_config::main as check_config;
 pub use init_config::main as init_config;
 pub use migrate::main as migrate;
+use seat::Seat;
 
 /// How long is waited for what should take no time.
 const PATIENCE: Duration = Duration::from_secs(10);
