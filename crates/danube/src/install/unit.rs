@@ -52,7 +52,7 @@ pub fn is_active(target: &Target) -> bool {
 fn is_stopped() -> bool {
     let groups = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"];
     let group = |root: &&str| Path::new(root).join("system.slice/danube.service").exists();
-    !groups.iter().any(|root| group(root)) && run("systemctl", ["is-active", "--quiet", "danube.service"]).is_err()
+    !groups.iter().any(group) && run("systemctl", ["is-active", "--quiet", "danube.service"]).is_err()
 }
 
 fn reload(target: &Target, changes: &Changes) -> Result<(), CliError> {
