@@ -199,7 +199,7 @@ impl Sandbox {
     }
 
     async fn remove_folder(&self, folder: &GroupFolder) -> Result<(), SandboxError> {
-        let traces = record::read::<Traces>(&folder.traces())?;
+        let traces = Traces::read(&folder.traces())?;
         if traces.is_some_and(|traces| traces.ids.tier == Tier::Subuid) {
             self.sweep(folder).await?;
         }
@@ -298,7 +298,7 @@ async fn end_leftovers(folder: &GroupFolder) -> Result<(), SandboxError> {
     if !assignment.is_some_and(|assignment| assignment.config.isolation == Isolation::None) {
         return Ok(());
     }
-    let cgroups = record::read::<Traces>(&folder.traces())?.map(|traces| traces.cgroups).unwrap_or_default();
+    let cgroups = Traces::read(&folder.traces())?.map(|traces| traces.cgroups).unwrap_or_default();
     let of = folder.clone();
     let ended = tokio::task::spawn_blocking(move || processes::end(|| processes::leftovers(&of, &cgroups))).await;
     match ended.map_err(io::Error::other).doing(|| "end a job's processes")? {
@@ -311,7 +311,7 @@ async fn end_leftovers(folder: &GroupFolder) -> Result<(), SandboxError> {
 async fn remove_cgroups(folder: &GroupFolder) -> Result<(), SandboxError> {
     const TRIES: u32 = 500;
     const PAUSE: Duration = Duration::from_millis(10);
-    let Some(traces) = record::read::<Traces>(&folder.traces())? else { return Ok(()) };
+    let Some(traces) = Traces::read(&folder.traces())? else { return Ok(()) };
     for dir in &traces.cgroups {
         let mut tries = 0;
         while let Err(error) = cgroup_tree::remove(dir) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use danube_core::id::ContainerName;
@@ -58,6 +58,21 @@ pub struct Traces {
     pub ids: Ids,
     /// Its cgroups.
     pub cgroups: Vec<PathBuf>,
+}
+
+impl Traces {
+    /// Reads a group's; `None` when there are none, or none that can be read. A power cut can leave half a file, and a
+    /// machine that was off has no control groups left.
+    pub fn read(path: &Path) -> Result<Option<Self>, SandboxError> {
+        match read(path) {
+            Err(SandboxError::System { source, .. })
+                if [ErrorKind::InvalidData, ErrorKind::UnexpectedEof].contains(&source.kind()) =>
+            {
+                Ok(None)
+            }
+            read => read,
+        }
+    }
 }
 
 /// Reads a record; `None` when there is no such file.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{keeper, sweep};
 use crate::error::SandboxError;
 use crate::group::folder::GroupFolder;
-use crate::group::record::{self, Traces};
+use crate::group::record::Traces;
 use crate::ids::{DEFAULT_BASE, Tier};
 use crate::keeper::wire::Order;
 use crate::keeper::{Network, Setup, take_back};
@@ -21,7 +21,7 @@ pub fn main(folder: &GroupFolder) -> ExitCode {
 /// With a range of ids only someone in a user namespace with the same range may; root may anyway, and a single id is
 /// the caller's own.
 fn reclaim(folder: &GroupFolder) -> Result<(), SandboxError> {
-    let traces = record::read::<Traces>(&folder.traces())?;
+    let traces = Traces::read(&folder.traces())?;
     if traces.is_none_or(|traces| traces.ids.tier != Tier::Subuid) {
         let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         return take_back(&folder.workspace(), caller);
