@@ -21,7 +21,7 @@ const STREAMS = 4;
 const TURN = 5000;
 
 /** The page comes from this server, where every text of a job was escaped. */
-const policy = globalThis.trustedTypes?.createPolicy("danube", { createHTML: (/** @type {string} */ html) => html });
+const policy = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("danube", { createHTML: (/** @type {string} */ html) => html });
 const said = document.createElement("div");
 said.className = "hidden";
 said.setAttribute("role", "status");

@@ -35,6 +35,8 @@ static ASSETS: &[Asset] = &[
     asset!("ui.js", "text/javascript; charset=utf-8"),
     asset!("live.js", "text/javascript; charset=utf-8"),
     asset!("log.js", "text/javascript; charset=utf-8"),
+    asset!("log-lines.js", "text/javascript; charset=utf-8"),
+    asset!("log-live.js", "text/javascript; charset=utf-8"),
 ];
 
 /// Where the assets of this build are: `/static/` and a hash of all of them. Scripts name each other relative to it.

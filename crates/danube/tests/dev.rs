@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use danube_engine::{FAILPOINTS, MASTER_FAILPOINTS};
 use serde_json::Value;
@@ -190,6 +191,24 @@ fn killed_at_each_point_the_next_start_goes_on_as_if_nothing_had_been() {
         assert_eq!(dev.get(&format!("/jobs/{}/artifacts", id(&job)))["artifacts"][0]["size"], 19, "{failpoint}");
         dev.stop().expect(0);
     }
+}
+
+#[test]
+fn files_that_a_power_cut_tore_before_anything_ran_are_made_anew() {
+    let project = Project::pipeline("step.run('echo whole', name='whole')\n");
+    support::git::commit(&project, "first");
+    let mut command = Dev::command(&project, &[]);
+    command.env("DANUBE_FAILPOINT", "plan-written");
+    Dev::dies(command).expect("the plan was written");
+    let mut torn = Command::new("find");
+    torn.arg(project.data().join("master/jobs"));
+    let torn = torn.args(["-name", "danubefile.py", "-print", "-exec", "truncate", "-s", "0", "{}", ";"]).output();
+    assert_eq!(String::from_utf8_lossy(&torn.expect("find").stdout).lines().count(), 2, "the workspace's and the source's");
+    let dev = Dev::start(&project, &["--no-run"]);
+    let job = dev.end("latest");
+    assert_eq!(job["status"], "success", "{}", job["reason"]);
+    assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1));
+    dev.stop().expect(0);
 }
 
 #[test]

@@ -141,5 +141,14 @@ fn a_power_cut_takes_nothing_that_was_promised() {
     }
     let good = promised.jobs.iter().filter(|job| dev.end(job)["status"] == "success").count();
     eprintln!("{good} of {} were successes", promised.jobs.len());
-    dev.stop();
+    eprintln!("the last master said:\n{}", dev.stop().stderr);
+    for group in project.groups() {
+        let listing = Command::new("sh")
+            .arg("-c")
+            .arg("ls -la $0; head -c 2000 $0/*.json $0/log; ")
+            .arg(&group)
+            .output()
+            .unwrap();
+        eprintln!("TEMP {}", String::from_utf8_lossy(&listing.stdout));
+    }
 }

@@ -9,7 +9,7 @@ use danube_core::id::{AttemptId, JobId};
 use danube_core::job::{FailureKind, FailureReason, JobStatus, Verdict};
 use danube_core::runtime::Runtime;
 use danube_store::jobs::{self, JobRow, Source};
-use danube_store::{attempts, pipelines};
+use danube_store::{attempts, pipelines, steps};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -145,6 +145,10 @@ async fn ready<R: Runtime>(
 ) -> Result<Ready, NotReady> {
     match spec(row)? {
         Spec::Planned(plan) if is_tried(master, row, job, &plan).await? => next(master, services, row, *plan).await,
+        Spec::Planned(plan) if plan.is_of_a_commit() && !has_run(master, &plan).await? => {
+            let attempt = plan.group.attempt.clone();
+            anew(master, services, row, *plan, attempt).await
+        }
         Spec::Planned(plan) => {
             let workshop = master.0.workshop.clone();
             let secrets = workshop.secrets(&plan).map_err(NotReady::Refused)?;
@@ -165,6 +169,11 @@ async fn is_tried(master: &Master, row: &JobRow, job: &JobId, plan: &Plan) -> Re
     Ok(row.finished_ms.is_none() && ended == Some(plan.group.attempt.number))
 }
 
+/// Whether anything of the planned attempt was started.
+async fn has_run(master: &Master, plan: &Plan) -> Result<bool, EngineError> {
+    Ok(!steps::list(master.store().read(), &plan.group.attempt).await?.is_empty())
+}
+
 /// The plan of the first attempt.
 async fn first(master: &Master, row: &JobRow, attempt: AttemptId, given: Given) -> Result<Ready, NotReady> {
     let prepared = prepare(master, row, &attempt, given).await?;
@@ -182,15 +191,33 @@ async fn next<R: Runtime>(
     before: Plan,
 ) -> Result<Ready, NotReady> {
     let AttemptId { job, number } = before.group.attempt.clone();
-    services.runtime.delete(&before.group.attempt).await?;
-    discard(master, before.group.attempt).await;
-    failpoint("attempt-removed");
     if row.cancel_ms.is_some() {
+        clear(master, services, &before).await?;
         let message = format!("it was cancelled after its attempt {number}");
         return Err(NotReady::Refused(Refused { kind: FailureKind::Cancelled, message }));
     }
+    anew(master, services, row, before, AttemptId { job, number: number + 1 }).await
+}
+
+/// Removes what was made for a plan.
+async fn clear<R: Runtime>(master: &Master, services: &Services<R>, plan: &Plan) -> Result<(), EngineError> {
+    services.runtime.delete(&plan.group.attempt).await?;
+    discard(master, plan.group.attempt.clone()).await;
+    failpoint("attempt-removed");
+    Ok(())
+}
+
+/// An attempt with the inputs of the plan before, from the commit: also in place of one that an earlier master prepared
+/// and of which nothing ran, because a power cut can have torn its files.
+async fn anew<R: Runtime>(
+    master: &Master,
+    services: &Services<R>,
+    row: &JobRow,
+    before: Plan,
+    attempt: AttemptId,
+) -> Result<Ready, NotReady> {
+    clear(master, services, &before).await?;
     let given = Given { params: given_params(&row.params), reference: row.source_sha.clone(), inputs_of: None };
-    let attempt = AttemptId { job, number: number + 1 };
     let mut prepared = prepare(master, row, &attempt, given).await?;
     failpoint("again-prepared");
     // The danubefile sees what it saw before: the branch, not only the commit.

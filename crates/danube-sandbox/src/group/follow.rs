@@ -116,8 +116,8 @@ impl Follower {
             if !self.tell_news().await? {
                 return self.gone().await;
             }
-            // Without a file for its id the monitor is still to be started.
-            if !lives && !told_lost && self.folder.pid().exists() {
+            // A monitor is started before anybody follows it. Without a file for its id a power cut took what there was.
+            if !lives && !told_lost {
                 told_lost = true;
                 self.tell_if_lost().await?;
             }

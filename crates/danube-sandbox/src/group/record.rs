@@ -94,3 +94,25 @@ pub fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), SandboxError> 
     file.write_all(&text).and_then(|()| file.sync_all()).doing(said)?;
     fs::rename(&new, path).doing(said)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_that_a_power_cut_tore_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("traces.json");
+        let whole = br#"{"ids":"x","cgroups":["/sys/fs/cgroup/danube"]}"#;
+        for kept in [0, 1, whole.len() / 2] {
+            fs::write(&path, &whole[..kept]).unwrap();
+            assert!(matches!(Traces::read(&path), Ok(None)), "{kept} bytes were kept");
+        }
+        fs::write(&path, vec![0; whole.len()]).unwrap();
+        assert!(matches!(Traces::read(&path), Ok(None)), "zeros");
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(Traces::read(&path), Ok(None)), "no file");
+        fs::create_dir(&path).unwrap();
+        assert!(Traces::read(&path).is_err(), "what cannot be read for another reason is said");
+    }
+}

@@ -20,6 +20,7 @@ const STORIES: &[Story] = &[
     ("a_group_comes_and_goes_without_a_trace", a_group_comes_and_goes_without_a_trace),
     ("a_second_engine_finds_the_group", a_second_engine_finds_the_group),
     ("a_killed_monitor_is_lost_and_leaves_nothing_alive", a_killed_monitor_is_lost_and_leaves_nothing_alive),
+    ("what_a_power_cut_left_of_a_group_is_lost", what_a_power_cut_left_of_a_group_is_lost),
     ("how_a_container_ended_is_told", how_a_container_ended_is_told),
     ("what_the_engine_prepared_is_there", what_the_engine_prepared_is_there),
     ("a_step_reaches_nothing_of_the_host", a_step_reaches_nothing_of_the_host),
@@ -117,6 +118,22 @@ fn a_killed_monitor_is_lost_and_leaves_nothing_alive(runtime: &tokio::runtime::R
         assert_eq!(next(&mut events).await, Some(GroupEvent::Gone));
         let open = world.sandbox.open(&spec.attempt, &"worker".parse().unwrap()).await;
         assert!(matches!(open, Err(RuntimeError::NotRunning(_))), "{open:?}");
+    });
+}
+
+fn what_a_power_cut_left_of_a_group_is_lost(runtime: &tokio::runtime::Runtime) {
+    let world = World::new();
+    runtime.block_on(async {
+        let spec = group("story-torn", &["coordinator"]);
+        let folder = world.data().join("groups").join(spec.attempt.to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        // Its own name for the record was not on the disk yet.
+        std::fs::write(folder.join("spec.new"), "{").unwrap();
+        let mut events = world.sandbox.watch(&spec.attempt);
+        let told = next(&mut events).await;
+        assert!(matches!(told, Some(GroupEvent::Failed { kind: GroupFailure::Lost, .. })), "{told:?}");
+        world.delete(&spec).await;
+        assert_eq!(next(&mut events).await, Some(GroupEvent::Gone));
     });
 }
 

@@ -104,7 +104,8 @@ pub(crate) async fn show(
     let state = State::of_job(&row.status, row.reason_kind.as_deref());
     let title = format!("{} #{number} {name}, log", state.word);
     let shell = Shell { icon: state.icon(), ..Shell::new(&ctx, &visitor, title, Tab::Pipelines).await? };
-    let shell = shell.refreshed((!steps.over).then_some(5)).with_scripts(&["live.js", "log.js"]);
+    let shell =
+        shell.refreshed((!steps.over).then_some(5)).with_scripts(&["live.js", "log-lines.js", "log-live.js", "log.js"]);
     let href = link::run(&name, number);
     let total = steps.lines();
     let page = LogPage {
