@@ -29,6 +29,8 @@ export class LogLines extends HTMLElement {
   settling = false;
   again = false;
   failures = 0;
+  /** The row that stays where it is. @type {{ row: Element, top: number, scrolled: number } | null} */
+  kept = null;
 
   /** Takes up the steps that the page came with. */
   begin() {
@@ -102,12 +104,16 @@ export class LogLines extends HTMLElement {
 
   /** Changes the page while the first row in view stays where it is. @param {() => void} change */
   still(change) {
-    const top = this.getBoundingClientRect().top, row = this.rowAt(top + 1);
-    const before = row?.getBoundingClientRect().top ?? 0;
+    const top = this.getBoundingClientRect().top;
+    const row = this.kept?.row.isConnected && this.kept.scrolled === this.scrollTop ? this.kept.row : this.rowAt(top + 1);
+    const now = row?.getBoundingClientRect().top ?? 0;
+    // As long as nobody scrolls or folds it is the same place: what moves by less than a pixel would add up.
+    const before = this.kept?.row === row && Math.abs(this.kept.top - now) < 1 ? this.kept.top : now;
     change();
     // Far down, less than a pixel is what floating point made of nothing: of a thousand such corrections pixels would come.
     const moved = row?.isConnected ? row.getBoundingClientRect().top - before : 0;
     if (Math.abs(moved) >= 1) this.scrollTop += moved;
+    this.kept = row ? { row, top: before, scrolled: this.scrollTop } : null;
   }
 
   /** The row at a height of the window. @param {number} y */

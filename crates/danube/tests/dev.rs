@@ -203,7 +203,11 @@ fn files_that_a_power_cut_tore_before_anything_ran_are_made_anew() {
     let mut torn = Command::new("find");
     torn.arg(project.data().join("master/jobs"));
     let torn = torn.args(["-name", "danubefile.py", "-print", "-exec", "truncate", "-s", "0", "{}", ";"]).output();
-    assert_eq!(String::from_utf8_lossy(&torn.expect("find").stdout).lines().count(), 2, "the workspace's and the source's");
+    assert_eq!(
+        String::from_utf8_lossy(&torn.expect("find").stdout).lines().count(),
+        2,
+        "the workspace's and the source's"
+    );
     let dev = Dev::start(&project, &["--no-run"]);
     let job = dev.end("latest");
     assert_eq!(job["status"], "success", "{}", job["reason"]);

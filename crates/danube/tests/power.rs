@@ -137,18 +137,10 @@ fn a_power_cut_takes_nothing_that_was_promised() {
         if ended["status"] == "success" {
             assert_eq!(told(&dev, &ended), wanted, "{job}");
         }
-        assert_ne!(ended["reason"]["kind"], "script", "{job}: the danubefile is not to blame: {}", ended["reason"]);
+        let kind = ended["reason"]["kind"].as_str().unwrap_or_default();
+        assert!(!["script", "config"].contains(&kind), "{job}: the danubefile is not to blame: {}", ended["reason"]);
     }
     let good = promised.jobs.iter().filter(|job| dev.end(job)["status"] == "success").count();
     eprintln!("{good} of {} were successes", promised.jobs.len());
     eprintln!("the last master said:\n{}", dev.stop().stderr);
-    for group in project.groups() {
-        let listing = Command::new("sh")
-            .arg("-c")
-            .arg("ls -la $0; head -c 2000 $0/*.json $0/log; ")
-            .arg(&group)
-            .output()
-            .unwrap();
-        eprintln!("TEMP {}", String::from_utf8_lossy(&listing.stdout));
-    }
 }

@@ -265,7 +265,7 @@ async fn write_plan(master: &Master, job: &JobId, source: Source, plan: &Plan) -
 }
 
 /// The attempt that a job's row speaks of.
-async fn current(master: &Master, job: &JobId) -> Result<AttemptId, EngineError> {
+pub async fn current(master: &Master, job: &JobId) -> Result<AttemptId, EngineError> {
     let row = jobs::get(master.store().read(), job).await?;
     // A job whose plan cannot be read has no attempt but the newest that was begun.
     let planned = row.as_ref().and_then(|row| spec(row).ok()).and_then(|spec| match spec {

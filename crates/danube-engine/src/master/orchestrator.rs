@@ -95,11 +95,13 @@ where
         }
     }
 
-    /// Removes the containers of jobs that have ended: a master can be killed between the two.
+    /// Removes the containers of jobs that have ended, and of attempts before a job's own: a master can be killed
+    /// between the two, and a power cut can undo a removal.
     async fn sweep(&self) -> Result<(), EngineError> {
         for group in self.services.runtime.list().await? {
             let job = jobs::get(self.master.store().read(), &group.attempt.job).await?;
-            if job.is_none_or(|row| row.finished_ms.is_some()) {
+            let own = line::current(&self.master, &group.attempt.job).await?;
+            if job.is_none_or(|row| row.finished_ms.is_some()) || group.attempt.number < own.number {
                 self.services.runtime.delete(&group.attempt).await?;
                 line::discard(&self.master, group.attempt).await;
             }

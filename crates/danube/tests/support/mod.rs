@@ -131,8 +131,9 @@ impl Project {
 
     /// Control groups of this project's jobs.
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        let logs = fs::read_dir(self.data().join("master/logs")).into_iter().flatten().flatten().map(|e| e.path());
-        let folders = self.runs().into_iter().chain(logs);
+        // A group may be there before its job's logs are, or after.
+        let named = ["logs", "groups"].map(|folder| fs::read_dir(self.data().join("master").join(folder)));
+        let folders = named.into_iter().flatten().flatten().flatten().map(|entry| entry.path()).chain(self.runs());
         let jobs: Vec<String> = folders.filter_map(|job| Some(job.file_name()?.to_str()?.to_owned())).collect();
         let mut found = Vec::new();
         let mut pending = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
