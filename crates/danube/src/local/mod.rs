@@ -31,7 +31,7 @@ use crate::checkout::{self, Terms};
 use crate::error::CliError;
 use crate::place::Place;
 pub use cluster::Cluster;
-use runtime::JobRuntime;
+pub use runtime::JobRuntime;
 use warm::Warm;
 use workshop::Checkouts;
 

@@ -27,6 +27,7 @@ use danube_store::{ARTIFACTS, Durability, LOGS, Store};
 use crate::checkout::{self, Cause, Request, Terms, Which, python};
 use crate::cli::{Color, Isolation, RunArgs};
 use crate::error::CliError;
+use crate::local::JobRuntime;
 use crate::place::{Place, RunDir};
 use crate::view::{self, Json, Terminal, View};
 
@@ -50,7 +51,8 @@ struct Ready {
     store: Store,
     plan: Plan,
     secrets: std::collections::BTreeMap<String, String>,
-    sandbox: Sandbox,
+    /// The one of `dev` and `serve` too: an engine is compiled once for each kind, and takes long.
+    runtime: JobRuntime,
     heading: Vec<String>,
 }
 
@@ -101,7 +103,8 @@ async fn begin(arguments: &RunArgs, place: &Place, request: Request, run: RunDir
     let store = Store::open_new(&run.dir, Durability::Kill, place.dir()).await.map_err(CliError::infra)?;
     insert_job(&store, &request, &plan, &snapshot).await?;
     let heading = heading(arguments, &request, &snapshot);
-    Ok(Ready { run, store, plan, secrets: request.secrets, sandbox, heading })
+    let runtime = JobRuntime::Sandbox(Arc::new(sandbox), python.path);
+    Ok(Ready { run, store, plan, secrets: request.secrets, runtime, heading })
 }
 
 /// The embedded runtime's set-up.
@@ -188,7 +191,7 @@ async fn execute(arguments: &RunArgs, ready: Ready, started: Instant) -> Result<
         let _ = ready.heading.iter().try_for_each(|line| terminal.heading(line));
     }
     let logs = LogDir::new(ready.run.dir.join(LOGS));
-    let runtime = ready.sandbox;
+    let runtime = ready.runtime;
     #[cfg(feature = "failpoints")]
     let runtime = cutting::Cutting::new(runtime);
     if arguments.json && arguments.how.isolation == Isolation::None {

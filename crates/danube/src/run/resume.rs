@@ -1,6 +1,8 @@
 //! Going on with a run whose engine was killed: its containers live on by themselves for a while, and the rows say how
 //! far it was.
 
+use std::sync::Arc;
+
 use danube_store::{Durability, Store, jobs};
 
 use danube_engine::job::Plan;
@@ -9,6 +11,7 @@ use super::{Ready, config, note};
 use crate::checkout::{python, secrets};
 use crate::cli::RunArgs;
 use crate::error::CliError;
+use crate::local::JobRuntime;
 use crate::place::{Place, RunDir};
 
 /// Milliseconds since the Unix epoch.
@@ -48,9 +51,11 @@ pub async fn ready(arguments: &RunArgs, place: &Place, which: &str) -> Result<Re
         return Err(CliError::config(format!("run {} was begun with the secret {missing}", run.job))
             .hint(format!("secrets are never stored: give it again with --secret {missing}")));
     }
-    let sandbox = danube_sandbox::Sandbox::new(config(arguments, place, &run, python::find(&place.python())?)?);
+    let python = python::find(&place.python())?;
+    let sandbox = danube_sandbox::Sandbox::new(config(arguments, place, &run, python.clone())?);
+    let runtime = JobRuntime::Sandbox(Arc::new(sandbox), python.path);
     let heading = vec![format!("{} · going on with run {}", row.pipeline, run.job)];
-    Ok(Ready { run, store, plan, secrets, sandbox, heading })
+    Ok(Ready { run, store, plan, secrets, runtime, heading })
 }
 
 fn find(place: &Place, which: &str) -> Result<RunDir, CliError> {
