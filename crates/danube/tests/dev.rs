@@ -190,6 +190,8 @@ fn killed_at_each_point_the_next_start_goes_on_as_if_nothing_had_been() {
         assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{failpoint}: one attempt");
         assert_eq!(dev.get(&format!("/jobs/{}/artifacts", id(&job)))["artifacts"][0]["size"], 19, "{failpoint}");
         dev.stop().expect(0);
+        let folders = std::fs::read_dir(project.data().join("master/jobs")).map(Iterator::count).unwrap_or(0);
+        assert_eq!(folders, 0, "{failpoint}: its files are left");
     }
 }
 

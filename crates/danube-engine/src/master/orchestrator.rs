@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use danube_core::id::JobId;
+use danube_core::id::{AttemptId, JobId};
 use danube_core::job::{FailureKind, FailureReason, JobStatus};
 use danube_core::runtime::Runtime;
 use danube_store::jobs::{self, OpenRow};
@@ -95,18 +95,28 @@ where
         }
     }
 
-    /// Removes the containers of jobs that have ended, and of attempts before a job's own: a master can be killed
+    /// Removes the containers and files of jobs that have ended, and of attempts before a job's own: a master can be killed
     /// between the two, and a power cut can undo a removal.
     async fn sweep(&self) -> Result<(), EngineError> {
         for group in self.services.runtime.list().await? {
-            let job = jobs::get(self.master.store().read(), &group.attempt.job).await?;
-            let own = line::current(&self.master, &group.attempt.job).await?;
-            if job.is_none_or(|row| row.finished_ms.is_some()) || group.attempt.number < own.number {
+            if self.is_past(&group.attempt).await? {
                 self.services.runtime.delete(&group.attempt).await?;
                 line::discard(&self.master, group.attempt).await;
             }
         }
+        for attempt in self.master.0.workshop.held() {
+            if self.is_past(&attempt).await? {
+                line::discard(&self.master, attempt).await;
+            }
+        }
         Ok(())
+    }
+
+    /// Whether nobody goes on with an attempt.
+    async fn is_past(&self, attempt: &AttemptId) -> Result<bool, EngineError> {
+        let job = jobs::get(self.master.store().read(), &attempt.job).await?;
+        let own = line::current(&self.master, &attempt.job).await?;
+        Ok(job.is_none_or(|row| row.finished_ms.is_some()) || attempt.number < own.number)
     }
 
     /// Brings what runs in line with the rows: there is no other way for a job to start, be it new or from before.

@@ -138,6 +138,11 @@ pub trait Workshop: Send + Sync + 'static {
         attempt: &AttemptId,
     ) -> Result<Prepared, Refused>;
 
+    /// The attempts whose files are there.
+    fn held(&self) -> Vec<AttemptId> {
+        Vec::new()
+    }
+
     /// The secrets of a job that an earlier master prepared: they are never stored.
     ///
     /// # Errors

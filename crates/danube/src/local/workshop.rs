@@ -188,6 +188,16 @@ impl Workshop for Checkouts {
         Ok(prepared)
     }
 
+    fn held(&self) -> Vec<AttemptId> {
+        let folders = |of: &Path| fs::read_dir(of).into_iter().flatten().flatten();
+        let attempts = folders(&self.jobs)
+            .flat_map(|job| folders(&job.path()).map(move |attempt| (job.file_name(), attempt.file_name())));
+        let named = attempts.filter_map(|(job, number)| {
+            Some(AttemptId { job: job.to_str()?.parse().ok()?, number: number.to_str()?.parse().ok()? })
+        });
+        named.collect()
+    }
+
     fn secrets(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Refused> {
         let secrets = self.terms.secrets().map_err(|error| error.refused())?;
         match plan.secrets.iter().find(|name| !secrets.contains_key(*name)) {
