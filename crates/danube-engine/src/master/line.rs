@@ -145,7 +145,7 @@ async fn ready<R: Runtime>(
 ) -> Result<Ready, NotReady> {
     match spec(row)? {
         Spec::Planned(plan) if is_tried(master, row, job, &plan).await? => next(master, services, row, *plan).await,
-        Spec::Planned(plan) if plan.is_of_a_commit() && !has_run(master, &plan).await? => {
+        Spec::Planned(plan) if plan.is_of_a_commit() && is_left(master, services, &plan).await? => {
             let attempt = plan.group.attempt.clone();
             anew(master, services, row, *plan, attempt).await
         }
@@ -169,9 +169,14 @@ async fn is_tried(master: &Master, row: &JobRow, job: &JobId, plan: &Plan) -> Re
     Ok(row.finished_ms.is_none() && ended == Some(plan.group.attempt.number))
 }
 
-/// Whether anything of the planned attempt was started.
-async fn has_run(master: &Master, plan: &Plan) -> Result<bool, EngineError> {
-    Ok(!steps::list(master.store().read(), &plan.group.attempt).await?.is_empty())
+/// Whether nothing of the planned attempt was started, and no containers live that could go on with it.
+async fn is_left<R: Runtime>(master: &Master, services: &Services<R>, plan: &Plan) -> Result<bool, EngineError> {
+    let attempt = &plan.group.attempt;
+    if !steps::list(master.store().read(), attempt).await?.is_empty() {
+        return Ok(false);
+    }
+    let groups = services.runtime.list().await?;
+    Ok(!groups.iter().any(|group| group.running && group.attempt == *attempt))
 }
 
 /// The plan of the first attempt.
