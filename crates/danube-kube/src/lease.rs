@@ -145,16 +145,20 @@ impl Lease {
     async fn keep(self, taken: Instant, lost: watch::Sender<bool>) {
         // Whoever waits saw our words after we sent them, and waits a whole duration.
         let allowed = self.duration * 3 / 4;
-        let mut last = taken;
-        while last.elapsed() < allowed {
-            tokio::time::sleep(self.duration / 5).await;
-            let asked = Instant::now();
-            match self.renew(allowed.saturating_sub(last.elapsed())).await {
-                Renewal::Ours => last = asked,
+        let (mut last, mut refused) = (taken, false);
+        loop {
+            tokio::time::sleep_until((Instant::now() + self.duration / 5).min(last + allowed)).await;
+            let (asked, left) = (Instant::now(), allowed.saturating_sub(last.elapsed()));
+            match self.renew(left).await {
+                Renewal::Ours => (last, refused) = (asked, false),
                 // Who cannot reach the API server can do nothing to a pod, and asks whose the lease is as soon as it can.
-                Renewal::Unreachable => last = Instant::now(),
-                Renewal::Refused => {}
+                // After a refusal that is no excuse: the time that was left for an answer may have been short.
+                Renewal::Unreachable if !refused => last = Instant::now(),
                 Renewal::Taken => break,
+                Renewal::Refused | Renewal::Unreachable => refused = true,
+            }
+            if last.elapsed() >= allowed {
+                break;
             }
         }
         let _ = lost.send(true);
