@@ -1,5 +1,5 @@
 """Jobs as pods beside bare pods of the same cluster (B2): `DANUBE_CLUSTER_FACTS` names what `checks/cluster/run up` printed.
-`PAIRS=n` makes another number of pairs, `STEPS=n` of steps, `MIB=n` of output."""
+`PAIRS=n` makes another number of pairs, `STEPS=n` of steps, `MIB=n` of output, `MANY=n` of jobs at once."""
 
 import json
 import os
@@ -12,7 +12,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-PAIRS, STEPS, MIB = (int(os.environ.get(name, usual)) for name, usual in (("PAIRS", "10"), ("STEPS", "20"), ("MIB", "64")))
+PAIRS, STEPS, MIB, MANY = (
+    int(os.environ.get(name, usual)) for name, usual in (("PAIRS", "10"), ("STEPS", "20"), ("MIB", "64"), ("MANY", "50"))
+)
 SPACE = f"danube-bench-{os.getpid()}"
 PODS = f"/api/v1/namespaces/{SPACE}/pods"
 SMALL = {"limits": {"cpu": "100m", "memory": "128Mi"}}
@@ -34,11 +36,10 @@ class Site:
         self.worker = f"{facts['REGISTRY']}/worker:latest"
         shutil.copy(facts["KUBECONFIG"], self.dir / "kubeconfig")
         (self.dir / "kubeconfig").chmod(0o600)
-        self.repository("config", {"pipelines/app.yaml": "apiVersion: danube.dev/v1\nkind: Pipeline\nmetadata:\n  name: app\nspec:\n"
-                                   f"  repository: {self.dir}/app\n"})
+        self.warm(0)
         self.body("step.run('true')")
         (self.dir / "danube.toml").write_text(
-            f'data_dir = "{self.dir}/data"\nlisten = "127.0.0.1:0"\nruntime = "kubernetes"\n[config]\nurl = "{self.dir}/config"\n'
+            f'data_dir = "{self.dir}/data"\nlisten = "127.0.0.1:0"\nruntime = "kubernetes"\n[config]\nurl = "{self.dir}/config"\nsync_interval = "1s"\n[limits]\njobs = {MANY}\n'
             f'[kubernetes]\nkubeconfig = "{self.dir}/kubeconfig"\nnamespace = "{SPACE}"\nshim_image = "{facts["IMAGE_SHIM"]}"\n'
             f'coordinator_image = "{facts["IMAGE_COORDINATOR"]}"\nenforcement = "off"\nworker_cpu = "100m"\nworker_memory = "128Mi"\n'
             'coordinator_cpu = "100m"\ncoordinator_memory = "128Mi"\nworkspace = "100Mi"\n')
@@ -56,6 +57,10 @@ class Site:
         for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "bench", "--allow-empty"]):
             subprocess.run(["git", "-C", self.dir / name, *words], check=True)
 
+    def warm(self, count):
+        pipeline = "apiVersion: danube.dev/v1\nkind: Pipeline\nmetadata:\n  name: app\nspec:\n" f"  repository: {self.dir}/app\n  warm: {count}\n"
+        self.repository("config", {"pipelines/app.yaml": pipeline})
+
     def body(self, body):
         lines = "".join(f"    {line}\n" for line in body.splitlines())
         self.repository("app", {"danubefile.py": f"from danube import *\nimport time\n\n@pipeline(image='{self.worker}')\ndef build():\n{lines}"})
@@ -68,7 +73,12 @@ class Site:
 
     def job(self):
         """A job to its end."""
-        job = json.loads(self.ask("POST", "/pipelines/app/jobs"))
+        return self.end(self.begin())
+
+    def begin(self):
+        return json.loads(self.ask("POST", "/pipelines/app/jobs"))
+
+    def end(self, job):
         while not job.get("finished_ms"):
             time.sleep(0.05)
             job = json.loads(self.ask("GET", f"/jobs/{job['id']}"))
@@ -119,6 +129,51 @@ def begin(site):
     print(f"B2 a bare pod to Running {spread(pods)}, trigger to first command {spread(jobs)}, {ratio:.2f} x, {PAIRS} pairs")
 
 
+def warm(site):
+    """Jobs that find a pod that was made ahead; the first makes it known which."""
+    site.warm(1)
+    time.sleep(3)
+    site.job()
+    jobs = []
+    for _ in range(PAIRS):
+        name = stands(site)
+        jobs.append(first_command(site))
+        if site.api.raw("GET", f"{PODS}/{name}")[0] == 200 and "danube.dev/warm" in site.api.ask("GET", f"{PODS}/{name}")["metadata"]["labels"]:
+            sys.exit(f"the pod {name} was not taken")
+    site.warm(0)
+    time.sleep(3)
+    site.job()
+    print(f"B2 with a pod made ahead: trigger to first command {spread(jobs)}, {PAIRS} jobs")
+
+
+def stands(site):
+    """The name of the pod that was made ahead, once it runs and the machine is at rest again."""
+    while True:
+        pods = site.api.ask("GET", f"{PODS}?labelSelector=danube.dev/warm")["items"]
+        ready = [pod for pod in pods if pod["status"].get("containerStatuses") and all(one["ready"] for one in pod["status"]["containerStatuses"])]
+        if ready:
+            time.sleep(2)
+            return ready[0]["metadata"]["name"]
+        time.sleep(0.1)
+
+
+def many(site):
+    """Jobs at once, from the first trigger to the last end; the processes of 50 pods are most of it on a small node."""
+    site.body("step.run('sleep 20')")
+    started = time.monotonic()
+    jobs = [site.begin() for _ in range(MANY)]
+    most = 0.0
+    while True:
+        states = [json.loads(site.ask("GET", f"/jobs/{job['id']}")) for job in jobs]
+        most = max(most, site.bench.pss(site.serve.pid))
+        if all(job.get("finished_ms") for job in states):
+            break
+        time.sleep(2)
+    failed = [job["reason"] for job in states if job["status"] != "success"]
+    wall = time.monotonic() - started
+    print(f"B2 {MANY} jobs at once: {MANY - len(failed)} succeeded, all over after {wall:.0f} s; PSS of the master at most {most:.1f} MB {failed[:2] or ''}")
+
+
 def steps(site):
     bare(site, "exec")
     kubectl = [site.facts["KUBECTL"], "--kubeconfig", site.dir / "kubeconfig", "-n", SPACE, "exec", "exec", "--", "true"]
@@ -149,7 +204,7 @@ def measure(danube, bench):
     site = Site(danube, bench, dict(line.split("=", 1) for line in lines))
     try:
         print(f"PSS of the master, idle: {bench.pss(site.serve.pid):.1f} MB; load {os.getloadavg()[0]:.0f}")
-        for part in (begin, steps, output):
+        for part in (begin, warm, steps, output, many):
             part(site)
     finally:
         site.close()

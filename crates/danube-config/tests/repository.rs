@@ -25,16 +25,18 @@ fn a_pipeline_is_its_name_and_its_repository() {
         repository: "/srv/git/web.git".into(),
         branch: None,
         script: "danubefile.py".into(),
+        warm: 0,
     };
     assert_eq!(good(WEB), [web]);
 }
 
 #[test]
 fn a_file_may_have_several_and_json_is_yaml() {
-    let more = "---\n# another one\napiVersion: danube.dev/v1\nkind: Pipeline\nmetadata: {name: api.v2}\nspec:\n  repository: file:///srv/api\n  branch: release/1\n  script: ci/build.py\n";
+    let more = "---\n# another one\napiVersion: danube.dev/v1\nkind: Pipeline\nmetadata: {name: api.v2}\nspec:\n  repository: file:///srv/api\n  branch: release/1\n  script: ci/build.py\n  warm: 2\n";
     let both = good(&format!("{WEB}{more}"));
     assert_eq!(both[0].name, "api.v2", "by name");
-    assert_eq!((both[0].branch.as_deref(), both[0].script.as_str()), (Some("release/1"), "ci/build.py"));
+    let said = (both[0].branch.as_deref(), both[0].script.as_str(), both[0].warm);
+    assert_eq!(said, (Some("release/1"), "ci/build.py", 2));
     let json = r#"{"apiVersion": "danube.dev/v1", "kind": "Pipeline", "metadata": {"name": "web"}, "spec": {"repository": "/srv/git/web.git"}}"#;
     assert_eq!(good(json), good(WEB));
     assert_eq!(read(&[]).expect("nothing is right"), []);
@@ -43,7 +45,7 @@ fn a_file_may_have_several_and_json_is_yaml() {
 #[test]
 fn every_mistake_is_told_with_its_place_and_what_would_be_right() {
     let values = WEB.replace("name: web", "name: -web").replace("/srv/git/web.git", "git@git.example:web.git");
-    assert_snapshot!(wrong(format!("{values}  branch: a..b\n  script: ../x.py\n")));
+    assert_snapshot!(wrong(format!("{values}  branch: a..b\n  script: ../x.py\n  warm: -1\n")));
     assert_snapshot!(wrong(format!("{WEB}  brnch: main\n")));
     assert_snapshot!(wrong(format!("{WEB}  colour: blue\n")));
     assert_snapshot!(wrong(WEB.replace("  repository: /srv/git/web.git\n", "  branch: main\n")));

@@ -196,6 +196,9 @@ pub struct GroupSpec {
     /// What the attempt may take, cleanup included. Danube ends it then; a runtime may have a second line behind that.
     #[serde(default)]
     pub time: Duration,
+    /// How many groups like this one are kept ready for the pipeline's next attempts, by a runtime that does so by pipeline.
+    #[serde(default)]
+    pub warm: u32,
 }
 
 /// What the runtime itself saw of a container. The verdict needs this and the shim's exit record to agree.
@@ -364,6 +367,9 @@ pub mod shim_env {
     /// Number of an inherited stream. A shim that has one was started ahead, for nobody: it serves nobody until it has
     /// read one line there, a [`super::Assigned`] as JSON, and ends when there is none.
     pub const LATE_FD: &str = "DANUBE_SHIM_LATE_FD";
+    /// Seconds. A shim that has it was started ahead, for nobody, and waits so long at its own socket: each stream of a
+    /// master begins there with such a line, and all with the same. It ends when none comes.
+    pub const LATE: &str = "DANUBE_SHIM_LATE_S";
     /// Program and arguments, as JSON, that a shim started ahead starts ahead itself: the SDK's runner.
     pub const READY: &str = "DANUBE_SHIM_READY";
 }

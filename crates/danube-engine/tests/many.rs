@@ -99,6 +99,7 @@ impl Stage {
             name: "site".to_owned(),
             dir: "/src".to_owned(),
             entry_point: "danubefile.py".to_owned(),
+            warm: 0,
             registered_ms: 1,
             branch: None,
         };

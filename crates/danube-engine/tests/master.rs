@@ -71,6 +71,7 @@ impl Stage {
             dir: "/src".to_owned(),
             entry_point: "danubefile.py".to_owned(),
             branch: None,
+            warm: 0,
             registered_ms: 1,
         };
         let registered = store.write(move |tx| Box::pin(async move { pipelines::register(tx, &pipeline).await }));

@@ -1,5 +1,6 @@
 //! The runtime for Kubernetes: pods are made, followed, spoken to and removed by the API server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use danube_core::egress::EgressPolicy;
@@ -15,11 +16,13 @@ use kube::{Api, Client, ResourceExt};
 use crate::error::{KubeError, refused, said};
 use crate::exec::{self, ExecStream};
 use crate::follow::{self, Events, Graces};
+use crate::known::{Known, Pods};
 use crate::manifest::{self, Told};
 use crate::names;
 use crate::patience::patiently;
 use crate::services::MANAGER;
 use crate::settings::{Enforcement, Settings};
+use crate::warm::Wishes;
 use crate::{places, policy};
 
 /// A container that is added must run, or be in trouble, after this long.
@@ -34,6 +37,8 @@ const TRIES: usize = 5;
 pub struct Kubernetes {
     client: Client,
     settings: Settings,
+    known: Pods,
+    wishes: Arc<Wishes>,
 }
 
 impl std::fmt::Debug for Kubernetes {
@@ -45,19 +50,31 @@ impl std::fmt::Debug for Kubernetes {
 impl Kubernetes {
     /// A runtime on the cluster that the client speaks to.
     #[must_use]
-    pub const fn new(client: Client, settings: Settings) -> Self {
-        Self { client, settings }
+    pub fn new(client: Client, settings: Settings) -> Self {
+        Self { client, settings, known: Pods::default(), wishes: Arc::default() }
     }
 
     pub(crate) const fn parts(&self) -> (&Client, &Settings) {
         (&self.client, &self.settings)
     }
 
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) const fn known(&self) -> &Pods {
+        &self.known
+    }
+
+    pub(crate) fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
     pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.settings.namespace)
     }
 
-    async fn hold(&self, wanted: &EgressPolicy) -> Result<(), RuntimeError> {
+    pub(crate) async fn hold(&self, wanted: &EgressPolicy) -> Result<(), RuntimeError> {
         match self.settings.enforcement {
             Enforcement::Off => Ok(()),
             Enforcement::Required => {
@@ -66,21 +83,24 @@ impl Kubernetes {
         }
     }
 
+    /// Whether the group has a pod: one made by this master before, or by the one before it; or one that was made ahead.
+    async fn has_one(&self, spec: &GroupSpec) -> Result<bool, RuntimeError> {
+        if let Some(there) = self.find(&spec.attempt).await? {
+            return is_of(&there, spec).map(|()| true);
+        }
+        if spec.warm == 0 { Ok(false) } else { self.take(spec).await }
+    }
+
     async fn make(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
         let pod = manifest::pod(spec, &self.settings).map_err(refused)?;
         match self.pods().create(&PostParams::default(), &pod).await {
             Ok(_) => Ok(()),
-            // Made by this master before, or by the one before it.
-            Err(kube::Error::Api(status)) if status.code == 409 => self.is_ours(spec).await,
+            // Made a moment ago, by a request whose answer was lost; or somebody else's.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let there = self.pods().get(&names::pod(&spec.attempt)).await;
+                is_of(&there.map_err(|error| said("look for the job's pod", &error))?, spec)
+            }
             Err(error) => Err(said("create the job's pod", &error)),
-        }
-    }
-
-    async fn is_ours(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
-        let there = self.find(&spec.attempt).await?;
-        match there.as_ref().and_then(Told::of_pod) {
-            Some(told) if told.nonce == spec.nonce => Ok(()),
-            _ => Err(refused(KubeError::Foreign(names::pod(&spec.attempt)))),
         }
     }
 
@@ -91,32 +111,45 @@ impl Kubernetes {
     }
 
     async fn find(&self, attempt: &AttemptId) -> Result<Option<Pod>, RuntimeError> {
-        self.pods().get_opt(&names::pod(attempt)).await.map_err(|error| said("look for the job's pod", &error))
+        let found = self.pods().list(&ListParams::default().labels(&names::selector(attempt))).await;
+        let found = found.map_err(|error| said("look for the job's pod", &error))?.items.pop();
+        if let Some(pod) = &found {
+            self.known.note(attempt, &Known::of(pod));
+        }
+        Ok(found)
+    }
+
+    async fn whose(&self, attempt: &AttemptId) -> Result<Known, RuntimeError> {
+        if let Some(known) = self.known.get(attempt) {
+            return Ok(known);
+        }
+        let found = self.find(attempt).await?;
+        found.as_ref().map(Known::of).ok_or_else(|| RuntimeError::NotRunning(names::pod(attempt)))
     }
 
     async fn exec(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
-        let name = names::pod(attempt);
-        match exec::open(&self.pods(), &name, container.as_str()).await {
+        let known = self.whose(attempt).await?;
+        match exec::open(&self.pods(), &known.name, container.as_str(), known.introduction(container)).await {
             Ok(stream) => Ok(stream),
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(RuntimeError::NotRunning(name)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(RuntimeError::NotRunning(known.name)),
             Err(error) => Err(said("reach a container", &error)),
         }
     }
 
     async fn place(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
-        let name = names::pod(attempt);
+        let gone = || RuntimeError::NotRunning(names::pod(attempt));
         for _ in 0..TRIES {
-            let pod = self.find(attempt).await?.ok_or_else(|| RuntimeError::NotRunning(name.clone()))?;
+            let pod = self.find(attempt).await?.ok_or_else(gone)?;
             let Some(changed) = places::with(&pod, container, &self.settings).map_err(refused)? else {
                 return Ok(());
             };
-            match self.pods().replace_ephemeral_containers(&name, &PostParams::default(), &changed).await {
+            match self.pods().replace_ephemeral_containers(&pod.name_any(), &PostParams::default(), &changed).await {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(said("add a container to the job's pod", &error)),
             }
         }
-        Err(RuntimeError::Transient(format!("the pod {name} changes too fast to add a container to it")))
+        Err(RuntimeError::Transient("the job's pod changes too fast to add a container to it".to_owned()))
     }
 
     /// Waits until an added container runs. One that is over already has run.
@@ -137,11 +170,13 @@ impl Kubernetes {
     }
 
     async fn remove(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
-        let Some(pod) = self.find(attempt).await? else { return Ok(()) };
+        let found = self.find(attempt).await?;
+        self.known.forget(attempt);
+        let Some(pod) = found else { return Ok(()) };
         let events = self.watch(attempt);
         let only_it = Preconditions { uid: pod.uid(), resource_version: None };
         let how = DeleteParams { preconditions: Some(only_it), ..DeleteParams::default() };
-        match self.pods().delete(&names::pod(attempt), &how).await {
+        match self.pods().delete(&pod.name_any(), &how).await {
             Ok(_) => {}
             // Somebody was faster; and what has the name now is another pod.
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => return Ok(()),
@@ -157,8 +192,14 @@ impl Runtime for Kubernetes {
     type Events = Events;
 
     async fn create(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
-        patiently(|| self.hold(&spec.egress)).await?;
-        patiently(|| self.make(spec)).await
+        let hold = patiently(|| self.hold(&spec.egress));
+        // One that is there runs nothing of the job's yet, so that both may happen at once.
+        let ((), has_one) = tokio::try_join!(hold, patiently(|| self.has_one(spec)))?;
+        if !has_one {
+            patiently(|| self.make(spec)).await?;
+        }
+        self.wishes.see(spec, &self.settings);
+        Ok(())
     }
 
     async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
@@ -184,7 +225,7 @@ impl Runtime for Kubernetes {
 
     fn watch(&self, attempt: &AttemptId) -> Events {
         let graces = Graces { image: self.settings.pull_grace, node: self.settings.node_grace };
-        follow::follow(self.pods(), &names::pod(attempt), graces)
+        follow::follow(self.pods(), &names::selector(attempt), graces)
     }
 
     async fn delete(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
@@ -205,6 +246,13 @@ impl Runtime for Kubernetes {
             || format!("the node {name}"),
             |info| format!("the node {name} ({}, Linux {})", info.container_runtime_version, info.kernel_version),
         )
+    }
+}
+
+fn is_of(pod: &Pod, spec: &GroupSpec) -> Result<(), RuntimeError> {
+    match Told::of_pod(pod) {
+        Some(told) if told.nonce == spec.nonce => Ok(()),
+        _ => Err(refused(KubeError::Foreign(pod.name_any()))),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{AttachParams, AttachedProcess};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::manifest;
 
@@ -39,11 +39,16 @@ impl fmt::Debug for ExecStream {
     }
 }
 
-/// Opens a stream to a container's shim.
+/// Opens a stream to a container's shim; a shim that was started ahead is told first for which job it is.
 ///
 /// # Errors
 /// When the API server or the node cannot be reached, or refuse.
-pub async fn open(pods: &Api<Pod>, pod: &str, container: &str) -> Result<ExecStream, kube::Error> {
+pub async fn open(
+    pods: &Api<Pod>,
+    pod: &str,
+    container: &str,
+    introduction: Option<&str>,
+) -> Result<ExecStream, kube::Error> {
     let wanted = AttachParams {
         container: Some(container.to_owned()),
         stdin: true,
@@ -57,7 +62,12 @@ pub async fn open(pods: &Api<Pod>, pod: &str, container: &str) -> Result<ExecStr
     let asked = pods.exec(pod, manifest::BRIDGE, &wanted);
     let late = || kube::Error::Service(format!("no answer to an exec within {PATIENCE:?}").into());
     let process = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| late())??;
-    ExecStream::of(process).ok_or_else(|| kube::Error::Service("an exec without its streams".into()))
+    let stream = ExecStream::of(process);
+    let mut stream = stream.ok_or_else(|| kube::Error::Service("an exec without its streams".into()))?;
+    if let Some(line) = introduction {
+        stream.write_all(line.as_bytes()).await.map_err(|error| kube::Error::Service(error.into()))?;
+    }
+    Ok(stream)
 }
 
 impl ExecStream {

@@ -10,11 +10,13 @@ use danube_core::id::ContainerName;
 use danube_core::runtime::{ContainerState, GroupEvent, GroupFailure};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::patience::Pauses;
 use crate::standing::{self, Trouble};
 
 /// Events that a slow watcher may leave lying before the follower waits for it.
@@ -49,12 +51,12 @@ impl Drop for Events {
     }
 }
 
-/// Follows a pod by its name. Must be called within a tokio runtime.
+/// Follows the pod that a selector of labels selects. Must be called within a tokio runtime.
 #[must_use]
-pub fn follow(pods: Api<Pod>, name: &str, graces: Graces) -> Events {
+pub fn follow(pods: Api<Pod>, selector: &str, graces: Graces) -> Events {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let follower = Follower { sender, graces, uid: None, told: BTreeMap::new(), trouble: None, has_failed: false };
-    let wanted = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let wanted = watcher::Config::default().labels(selector);
     let task = tokio::spawn(follower.run(pods, wanted));
     Events { receiver, task }
 }
@@ -74,7 +76,8 @@ struct Done;
 
 impl Follower {
     async fn run(mut self, pods: Api<Pod>, wanted: watcher::Config) {
-        let mut events = watcher::watcher(pods, wanted).boxed();
+        // Without pauses it would ask an API server that is away thousands of times in a second.
+        let mut events = watcher::watcher(pods, wanted).backoff(Pauses::default()).boxed();
         let mut listed = false;
         loop {
             let heard = tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! What is asked of a cluster is made without one: a group's pod ([`manifest`]) and the network policies of its egress
 //! profile ([`policy`]); and what a cluster says of a pod is read into the words that the rest of Danube knows
-//! ([`standing`]). All of that is pure; only `cluster`, `exec` and `follow` speak to an API server.
+//! ([`standing`]). All of that is pure; only `cluster`, `exec`, `follow` and `warm` speak to an API server.
 
 mod cluster;
 mod connect;
@@ -10,6 +10,7 @@ pub mod doctor;
 mod error;
 mod exec;
 mod follow;
+mod known;
 mod lease;
 pub mod manifest;
 mod names;
@@ -20,6 +21,7 @@ pub mod services;
 mod settings;
 pub mod standing;
 mod sweep;
+mod warm;
 
 pub use cluster::Kubernetes;
 pub use connect::{Access, ConnectError, connect};

@@ -20,6 +20,11 @@ pub const PROFILE: &str = "danube.dev/egress-profile";
 /// Which Danube made it.
 pub const INSTANCE: &str = "danube.dev/instance";
 
+/// That a pod was made ahead and is nobody's yet; its value is the pod's shape.
+pub const WARM: &str = "danube.dev/warm";
+/// An annotation: what the shims of a pod that was made ahead are told, since it is a job's.
+pub const ASSIGNED: &str = "danube.dev/assigned";
+
 /// The longest value of a label.
 const LONGEST: usize = 63;
 
@@ -41,6 +46,18 @@ pub fn labels(spec: &GroupSpec, settings: &Settings) -> BTreeMap<String, String>
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+/// The annotations of a group's pod: what labels cannot hold.
+#[must_use]
+pub fn annotations(spec: &GroupSpec) -> BTreeMap<String, String> {
+    [(PIPELINE.to_owned(), spec.pipeline.clone())].into()
+}
+
+/// Selects the pod of an attempt, whatever it is called: one that was made ahead keeps its name.
+#[must_use]
+pub fn selector(attempt: &AttemptId) -> String {
+    format!("{JOB}={},{ATTEMPT}={}", label(attempt.job.as_str()), attempt.number)
 }
 
 /// The attempt that a pod's labels name.

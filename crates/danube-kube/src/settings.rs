@@ -35,6 +35,8 @@ pub struct Settings {
     pub pull_secrets: Vec<String>,
     /// Labels that a node must have.
     pub node_selector: Vec<(String, String)>,
+    /// What a coordinator runs, and a pod that is made ahead starts ahead.
+    pub runner: Vec<String>,
 }
 
 /// Whether policies hold pods to their names.

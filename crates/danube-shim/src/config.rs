@@ -36,6 +36,15 @@ pub enum Listen {
     Path(PathBuf),
 }
 
+/// Where a shim that was started ahead is told for which job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// On an inherited stream.
+    Inherited(i32),
+    /// At its own socket, by whoever comes first; it waits so long.
+    Socket(Duration),
+}
+
 /// The shim's configuration.
 #[derive(Debug)]
 pub struct Config {
@@ -45,8 +54,8 @@ pub struct Config {
     pub program: Option<ImageProgram>,
     /// The group's nonce; empty until a shim that was started ahead is told.
     pub nonce: String,
-    /// Where a shim that was started ahead is told for which job.
-    pub late_fd: Option<i32>,
+    /// Where a shim that was started ahead is told for which job; none for any other.
+    pub late: Option<Late>,
     /// What such a shim starts ahead.
     pub ready: Vec<String>,
     /// Where masters connect.
@@ -84,18 +93,18 @@ impl Config {
         let own = Own(own);
         let role = own.role()?;
         let named = |name: &str| environment_path(&environment, name).filter(|_| role == Role::Coordinator);
-        let late_fd = own.number(shim_env::LATE_FD)?;
-        let nonce = own.text(shim_env::NONCE)?.or_else(|| late_fd.map(|_| String::new()));
+        let late = own.late()?;
+        let nonce = own.text(shim_env::NONCE)?.or_else(|| late.map(|_| String::new()));
         Ok(Self {
             role,
             program: if role == Role::Service { Some(own.program()?) } else { None },
             nonce: nonce.ok_or(Error::Missing(shim_env::NONCE))?,
-            late_fd,
+            late,
             ready: if role == Role::Coordinator { own.ready()? } else { Vec::new() },
             listen: own.listen()?,
             spool_fd: own.number(shim_env::SPOOL_FD)?,
             oom_fd: own.number(shim_env::OOM_FD)?,
-            orphan_grace: own.orphan_grace()?,
+            orphan_grace: own.seconds(shim_env::ORPHAN_GRACE)?.unwrap_or(ORPHAN_GRACE),
             user: own.user()?,
             private: own.path(PRIVATE, "/danube/private"),
             workspace: own.path(WORKSPACE, "/workspace"),
@@ -149,10 +158,15 @@ impl Own {
         Ok(Some(fd))
     }
 
-    fn orphan_grace(&self) -> Result<Duration, Error> {
-        let Some(text) = self.text(shim_env::ORPHAN_GRACE)? else { return Ok(ORPHAN_GRACE) };
+    fn late(&self) -> Result<Option<Late>, Error> {
+        let inherited = self.number(shim_env::LATE_FD)?.map(Late::Inherited);
+        Ok(inherited.or(self.seconds(shim_env::LATE)?.map(Late::Socket)))
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Option<Duration>, Error> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
         let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        seconds.ok_or_else(|| invalid(shim_env::ORPHAN_GRACE, &text, "a number of seconds"))
+        seconds.map(Some).ok_or_else(|| invalid(name, &text, "a number of seconds"))
     }
 
     fn user(&self) -> Result<User, Error> {

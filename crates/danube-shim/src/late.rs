@@ -11,12 +11,13 @@ use std::time::Duration;
 use danube_core::runtime::{Assigned, shim_env};
 use danube_proto::v1::start_request::Command;
 use danube_proto::v1::{Argv, StartRequest};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UnixStream;
 
-use crate::config::Config;
+use crate::config::{Config, Late};
 use crate::error::Error;
 use crate::harden::inherited;
+use crate::listen::Listener;
 use crate::process::plan::{Plan, Stdio};
 use crate::process::reaper::send;
 use crate::process::spawn::{self, Main};
@@ -25,32 +26,48 @@ use crate::step::life::pipe;
 use crate::step::prepare::prepare;
 
 /// Bytes of the line at most.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
 /// Bytes that the program may be told at most: so much a pipe takes in at once, whoever reads.
 const TOLD: usize = 60 * 1024;
 /// Tells the program that it is to wait (`danube-runner.py`).
 const WAITS: &str = "DANUBE_WAITS";
 
 /// Waits until it is known for which job this shim is. False when it is for none.
-pub async fn told(config: &mut Config, context: &Context) -> Result<bool, Error> {
-    let Some(fd) = config.late_fd else { return Ok(true) };
-    let failed = Error::system("wait for a job");
-    let stream = StdStream::from(inherited(shim_env::LATE_FD, fd)?);
-    let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
-    let stream = stream.map_err(Error::system("wait for a job"))?;
+pub async fn told(config: &mut Config, context: &Context, listener: &mut Listener) -> Result<bool, Error> {
+    let Some(late) = config.late else { return Ok(true) };
+    // Taken in first: nothing that is started may inherit it.
+    let stream = if let Late::Inherited(fd) = late { Some(stream(fd)?) } else { None };
     if !config.ready.is_empty() {
         let ready = Ready::start(context, std::mem::take(&mut config.ready)).await;
         *context.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
     }
-    let mut line = String::new();
-    BufReader::new(stream.take(LONGEST)).read_line(&mut line).await.map_err(failed)?;
-    if line.is_empty() {
-        return Ok(false);
-    }
-    let assigned: Assigned = serde_json::from_str(&line).map_err(Error::system("read for which job"))?;
+    let assigned = match (late, stream) {
+        (Late::Socket(patience), _) => listener.introduced(patience).await,
+        (Late::Inherited(_), Some(mut stream)) => read(&mut stream).await,
+        (Late::Inherited(_), None) => None,
+    };
+    let Some(assigned) = assigned else { return Ok(false) };
     config.nonce = assigned.nonce;
     config.orphan_grace = Duration::from_secs(assigned.orphan_grace_s);
     Ok(true)
+}
+
+fn stream(fd: i32) -> Result<UnixStream, Error> {
+    let stream = StdStream::from(inherited(shim_env::LATE_FD, fd)?);
+    let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
+    stream.map_err(Error::system("wait for a job"))
+}
+
+/// The line that says for which job, and not a byte beyond it. None when there is none.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Assigned> {
+    let mut line = Vec::new();
+    while line.len() < LONGEST {
+        match stream.read_u8().await.ok()? {
+            b'\n' => return serde_json::from_slice(&line).ok(),
+            byte => line.push(byte),
+        }
+    }
+    None
 }
 
 /// A program that runs already, and waits on its standard input for where and in which environment it shall go on.

@@ -57,7 +57,7 @@ pub fn run() -> Result<i32, Error> {
 
 async fn serve(mut config: Config, limits: Inherited, badness: Badness) -> Result<i32, Error> {
     let signals = Signals::listen(limits.pid_one).map_err(Error::system("listen to signals"))?;
-    let listener = Listener::open(&config.listen, limits.pid_one)?;
+    let mut listener = Listener::open(&config.listen, limits.pid_one)?;
     let mailbox = open_mailbox(&config, limits.pid_one)?;
     let context = Arc::new(context(&config, limits, badness)?);
     let (masters, ending) = (Arc::new(Masters::default()), Ending::default());
@@ -65,7 +65,11 @@ async fn serve(mut config: Config, limits: Inherited, badness: Badness) -> Resul
     let watcher = Watcher { steps, context: context.clone(), masters: masters.clone(), ending: ending.clone() };
     let watcher = Arc::new(watcher);
     tokio::spawn(hear(signals, context.reaper.clone(), watcher.clone()));
-    if !late::told(&mut config, &context).await? {
+    let told = tokio::select! {
+        told = late::told(&mut config, &context, &mut listener) => told?,
+        () = ending.exiting().cancelled_owned() => false,
+    };
+    if !told {
         return Ok(0);
     }
     let service = Service {

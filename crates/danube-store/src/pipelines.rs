@@ -15,6 +15,8 @@ pub struct PipelineRow {
     pub entry_point: String,
     /// What a job builds when nothing else was asked for: a branch, or `HEAD`; none for the checkout as it stands.
     pub branch: Option<String>,
+    /// How many pods are kept ready for its next jobs, on a cluster.
+    pub warm: u32,
     /// Since when it is known, in milliseconds since the Unix epoch.
     pub registered_ms: i64,
 }
@@ -22,13 +24,14 @@ pub struct PipelineRow {
 /// Makes a pipeline known, or says where it is found now.
 pub async fn register(tx: &mut Tx, pipeline: &PipelineRow) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO pipelines (name, dir, entry_point, branch, registered_ms) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO pipelines (name, dir, entry_point, branch, warm, registered_ms) VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET dir = excluded.dir, entry_point = excluded.entry_point,
-             branch = excluded.branch",
+             branch = excluded.branch, warm = excluded.warm",
         pipeline.name,
         pipeline.dir,
         pipeline.entry_point,
         pipeline.branch,
+        pipeline.warm,
         pipeline.registered_ms,
     )
     .execute(tx)
@@ -46,7 +49,7 @@ pub async fn remove(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
 pub async fn get(db: impl SqliteExecutor<'_>, name: &str) -> Result<Option<PipelineRow>, StoreError> {
     let row = sqlx::query_as!(
         PipelineRow,
-        "SELECT name, dir, entry_point, branch, registered_ms FROM pipelines WHERE name = ?",
+        r#"SELECT name, dir, entry_point, branch, warm AS "warm: u32", registered_ms FROM pipelines WHERE name = ?"#,
         name
     );
     Ok(row.fetch_optional(db).await?)
@@ -56,7 +59,7 @@ pub async fn get(db: impl SqliteExecutor<'_>, name: &str) -> Result<Option<Pipel
 pub async fn list(db: impl SqliteExecutor<'_>) -> Result<Vec<PipelineRow>, StoreError> {
     let rows = sqlx::query_as!(
         PipelineRow,
-        "SELECT name, dir, entry_point, branch, registered_ms FROM pipelines ORDER BY name"
+        r#"SELECT name, dir, entry_point, branch, warm AS "warm: u32", registered_ms FROM pipelines ORDER BY name"#
     );
     Ok(rows.fetch_all(db).await?)
 }

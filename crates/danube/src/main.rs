@@ -68,7 +68,9 @@ fn start_logging(cli: &Cli) {
     use tracing_subscriber::prelude::*;
     let usual = if matches!(cli.command, Command::Serve(_)) { Level::INFO } else { Level::WARN };
     let filter = cli.log.as_deref().and_then(|filter| filter.parse::<Targets>().ok());
-    let filter = filter.unwrap_or_else(|| Targets::new().with_default(usual));
+    // What it says of a cluster that is away is said by us, once and in other words.
+    let usual = Targets::new().with_default(usual).with_target("kube_client", tracing::level_filters::LevelFilter::OFF);
+    let filter = filter.unwrap_or(usual);
     // Nobody may be listening: a line that cannot be written is no reason to panic in the midst of a job.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let lines = lines.with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());

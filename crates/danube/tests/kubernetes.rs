@@ -49,10 +49,10 @@ fn a_pod_is_made_of_digests_and_holds_nothing_of_the_server() {
     let images: Vec<&str> =
         pod["spec"]["containers"].as_array().expect("containers").iter().filter_map(|c| c["image"].as_str()).collect();
     assert!(images.iter().all(|image| image.contains("@sha256:")), "{images:?}");
-    // One hour, five minutes of cleanup, the grace of images, and ten minutes.
+    // One hour, a minute of cleanup, the grace of images, and ten minutes.
     assert_eq!(
         (&pod["spec"]["activeDeadlineSeconds"], &pod["spec"]["hostUsers"]),
-        (&json!(4508), &json!(false)),
+        (&json!(4268), &json!(false)),
         "{pod}"
     );
     let data = site.project.data().to_string_lossy().into_owned();
@@ -179,6 +179,31 @@ fn a_step_that_runs_out_of_memory_dies_alone_and_cleanup_runs() {
     assert_eq!((&job["status"], &job["steps"][1]["exit_code"]), (&json!("failure"), &json!(137)), "{job}");
     assert_eq!(serve.get(&format!("/jobs/{id}/steps/2/raw")), "cleaned\n");
     site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn a_pipeline_s_next_job_has_a_pod_that_was_made_ahead_also_after_the_master_died() {
+    let Some(site) = Site::on_cluster("step.run('true')") else { return };
+    site.configure("app", &format!("{}  warm: 1\n", site.object("app")));
+    let serve = site.start();
+    let body = "step.run('git log -1 --format=%s; cat /etc/hostname')";
+    let first = begin(&site, &serve, body);
+    assert_eq!(serve.end(&first)["status"], "success");
+    let ahead = || {
+        let listed = site.cluster().kubectl(&["get", "pods", "--selector=danube.dev/warm", "--output=json"]);
+        let listed: Value = serde_json::from_str(&listed).ok()?;
+        let ready = |pod: &Value| pod["status"]["containerStatuses"].as_array().is_some_and(|all| all.iter().all(|one| one["ready"] == true));
+        let pods: Vec<&Value> = listed["items"].as_array()?.iter().filter(|pod| ready(pod)).collect();
+        Some(pods.first()?["metadata"]["name"].as_str()?.to_owned())
+    };
+    let spare = wait(ahead).expect("one is made ahead");
+    serve.kill();
+    let serve = site.start();
+    let second = begin(&site, &serve, body);
+    assert_eq!(serve.end(&second)["status"], "success");
+    let said = serve.get(&format!("/jobs/{second}/steps/1/raw"));
+    assert!(said.as_str().is_some_and(|said| said.starts_with("the story\n") && said.contains(&spare)), "{said}: {spare}");
     serve.stop_by(Signal::TERM).expect(0);
 }
 

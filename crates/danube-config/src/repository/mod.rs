@@ -24,6 +24,8 @@ const SCRIPT: &str = "danubefile.py";
 const API_VERSION: &str = "danube.dev/v1";
 /// The kind of object that is read.
 const KIND: &str = "Pipeline";
+/// More than anybody needs, and less than a cluster is held up by.
+const MOST_WARM: u32 = 10;
 /// A longer name fits on no line.
 const LONGEST_NAME: usize = 100;
 
@@ -38,6 +40,8 @@ pub struct Pipeline {
     pub branch: Option<String>,
     /// The danubefile, relative to the repository's top.
     pub script: String,
+    /// How many pods are kept ready for its next jobs, on a cluster.
+    pub warm: u32,
 }
 
 /// A file of the repository.
@@ -80,6 +84,7 @@ struct Spec {
     repository: Spanned<String>,
     branch: Option<Spanned<String>>,
     script: Option<Spanned<String>>,
+    warm: Option<Spanned<i64>>,
 }
 
 /// Reads every pipeline, in the order of their names.
@@ -152,6 +157,11 @@ impl Reader {
             let message = format!("`script` must be a file of the repository; it is \"{}\"", shown(&script.value));
             wrong(script, message, "a path from the repository's top, for example ci/danubefile.py");
         }
+        let warm = spec.warm.as_ref().map_or(Some(0), |warm| u32::try_from(warm.value).ok().filter(|n| *n <= MOST_WARM));
+        if let (None, Some(asked)) = (warm, &spec.warm) {
+            let message = format!("`warm` must be a number from 0 to {MOST_WARM}; it is {}", asked.value);
+            self.found.push(yaml::at(text, &asked.referenced, message, "so many pods are kept ready, for example 1"));
+        }
         let place = format!("{}:{}", text.path, name.referenced.line());
         if let Some(first) = self.places.get(&name.value) {
             let message = format!("there is a pipeline `{}` already, at {first}", shown(&name.value));
@@ -160,7 +170,8 @@ impl Reader {
         self.places.entry(name.value.clone()).or_insert(place);
         let branch = spec.branch.map(|branch| branch.value);
         let script = spec.script.map_or_else(|| SCRIPT.to_owned(), |script| script.value);
-        self.pipelines.insert(name.value.clone(), Pipeline { name: name.value, repository, branch, script });
+        let warm = warm.unwrap_or_default();
+        self.pipelines.insert(name.value.clone(), Pipeline { name: name.value, repository, branch, script, warm });
     }
 }
 

@@ -362,6 +362,7 @@ pub(crate) mod tests {
             egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
             orphan_grace: Duration::from_secs(60),
             time: Duration::from_secs(60),
+            warm: 0,
         }
     }
 

@@ -103,6 +103,7 @@ fn row(pipeline: Pipeline) -> PipelineRow {
         dir: text(&pipeline.repository),
         entry_point: pipeline.script,
         branch: Some(pipeline.branch.unwrap_or_else(|| "HEAD".to_owned())),
+        warm: pipeline.warm,
         registered_ms: now_ms(),
     }
 }

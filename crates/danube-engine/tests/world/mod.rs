@@ -195,6 +195,7 @@ pub fn plan_of(attempt: AttemptId, nonce: String, runner: [u8; 16]) -> Plan {
             egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
             orphan_grace: Duration::from_secs(60),
             time: Duration::from_secs(60),
+            warm: 0,
         },
         context: Context::default(),
         runner: Runner {

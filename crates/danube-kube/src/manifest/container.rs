@@ -1,10 +1,15 @@
 //! The containers of a pod.
 
-use danube_core::runtime::{ContainerSpec, GroupSpec, ImageSource, Role, shim_env};
+use std::time::Duration;
+
+use danube_core::id::ContainerName;
+use danube_core::runtime::{Assigned, ContainerSpec, GroupSpec, ImageSource, Role, shim_env};
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
+use kube::ResourceExt;
 
 use super::{limits, security, volumes};
 use crate::error::KubeError;
+use crate::names;
 use crate::settings::Settings;
 
 /// The shim where every container but the installer finds it.
@@ -14,6 +19,17 @@ pub const SOCKET: &str = "/danube/private/shim.sock";
 /// Where the coordinator's shim takes the SDK's calls, and its large scripts.
 const MAILBOX: &str = "/danube/mailbox.sock";
 const OUTBOX: &str = "/danube/outbox";
+/// So long do the shims of a pod that is made ahead wait to be told for which job they are. Then they end, should there be
+/// no Danube to remove the pod.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// What a shim is started with.
+pub enum Start {
+    /// For which group it is.
+    Now(Told),
+    /// That it will be told; and what the coordinator's starts ahead.
+    Later(Vec<String>),
+}
 
 /// What all shims of a group are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +46,24 @@ impl Told {
         Self { nonce: group.nonce.clone(), orphan_grace: group.orphan_grace.as_secs().to_string() }
     }
 
-    /// As it stands in the pod that was made.
+    /// As it stands in the pod that was made, or in one that was taken.
     pub fn of_pod(pod: &Pod) -> Option<Self> {
+        if let Some(assigned) = pod.annotations().get(names::ASSIGNED) {
+            let Assigned { nonce, orphan_grace_s } = serde_json::from_str(assigned).ok()?;
+            return Some(Self { nonce, orphan_grace: orphan_grace_s.to_string() });
+        }
         let env = pod.spec.as_ref()?.containers.first()?.env.as_ref()?;
         let value = |name: &str| env.iter().find(|pair| pair.name == name)?.value.clone();
         Some(Self { nonce: value(shim_env::NONCE)?, orphan_grace: value(shim_env::ORPHAN_GRACE)? })
     }
+}
+
+/// The containers whose shims wait to be told, or did.
+pub fn waiting(pod: &Pod) -> impl Iterator<Item = ContainerName> {
+    let spec = pod.spec.iter();
+    let all = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let late = |container: &&Container| container.env.iter().flatten().any(|pair| pair.name == shim_env::LATE);
+    all.filter(late).filter_map(|container| container.name.parse().ok())
 }
 
 /// Fills the shim's volume.
@@ -52,12 +80,12 @@ pub fn installs_the_shim(settings: &Settings) -> Container {
 }
 
 /// A container that is known before the start.
-pub fn ordinary(container: &ContainerSpec, told: &Told, settings: &Settings) -> Result<Container, KubeError> {
+pub fn ordinary(container: &ContainerSpec, start: &Start, settings: &Settings) -> Result<Container, KubeError> {
     Ok(Container {
         name: container.name.as_str().to_owned(),
         image: Some(image(container, settings)?),
         command: Some(vec![SHIM.to_owned()]),
-        env: Some(env(container, told)),
+        env: Some(env(container, start)),
         working_dir: Some("/".to_owned()),
         volume_mounts: Some(volumes::mounts(&container.name, container.role)),
         resources: Some(limits::of(container, settings)),
@@ -92,13 +120,10 @@ fn program(container: &ContainerSpec) -> Option<String> {
 }
 
 /// What the shim is told. Nothing of it is secret: whoever may read pods reads it.
-fn env(container: &ContainerSpec, told: &Told) -> Vec<EnvVar> {
-    let mut pairs = vec![
-        (shim_env::ROLE, container.role.as_str().to_owned()),
-        (shim_env::NONCE, told.nonce.clone()),
-        (shim_env::ORPHAN_GRACE, told.orphan_grace.clone()),
-        (shim_env::LISTEN, SOCKET.to_owned()),
-    ];
+fn env(container: &ContainerSpec, start: &Start) -> Vec<EnvVar> {
+    let mut pairs = vec![(shim_env::ROLE, container.role.as_str().to_owned())];
+    pairs.extend(told(container.role, start));
+    pairs.push((shim_env::LISTEN, SOCKET.to_owned()));
     if container.role == Role::Coordinator {
         pairs.push((shim_env::MAILBOX, MAILBOX.to_owned()));
         pairs.push((shim_env::OUTBOX, OUTBOX.to_owned()));
@@ -108,4 +133,17 @@ fn env(container: &ContainerSpec, told: &Told) -> Vec<EnvVar> {
         .into_iter()
         .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() })
         .collect()
+}
+
+fn told(role: Role, start: &Start) -> Vec<(&'static str, String)> {
+    match start {
+        Start::Now(told) => {
+            vec![(shim_env::NONCE, told.nonce.clone()), (shim_env::ORPHAN_GRACE, told.orphan_grace.clone())]
+        }
+        Start::Later(ready) => {
+            let ready = serde_json::to_string(ready).ok().filter(|_| role == Role::Coordinator);
+            let late = (shim_env::LATE, PATIENCE.as_secs().to_string());
+            [late].into_iter().chain(ready.map(|ready| (shim_env::READY, ready))).collect()
+        }
+    }
 }

@@ -16,13 +16,16 @@ use crate::error::KubeError;
 use crate::names;
 use crate::settings::Settings;
 
+mod ahead;
 mod container;
 mod limits;
 pub mod restricted;
 mod security;
 mod volumes;
 
-pub(crate) use container::{Told, has_digest};
+pub(crate) use ahead::{ahead, taken};
+pub(crate) use container::{Told, has_digest, waiting};
+use container::Start;
 pub(crate) use security::{nobody, seccomp};
 
 /// Containers that can be added to a pod that runs.
@@ -43,16 +46,15 @@ pub const BRIDGE: [&str; 3] = [container::SHIM, "bridge", container::SOCKET];
 /// When an image has no digest, or the group has what no pod can have.
 pub fn pod(spec: &GroupSpec, settings: &Settings) -> Result<Pod, KubeError> {
     check(spec)?;
-    let annotations = [(names::PIPELINE.to_owned(), spec.pipeline.clone())].into();
     Ok(Pod {
         metadata: ObjectMeta {
             name: Some(names::pod(&spec.attempt)),
             namespace: Some(settings.namespace.clone()),
             labels: Some(names::labels(spec, settings)),
-            annotations: Some(annotations),
+            annotations: Some(names::annotations(spec)),
             ..ObjectMeta::default()
         },
-        spec: Some(pod_spec(spec, settings)?),
+        spec: Some(pod_spec(spec, settings, &Start::Now(Told::of_group(spec)))?),
         status: None,
     })
 }
@@ -67,7 +69,7 @@ pub(crate) fn added(
     told: &Told,
     settings: &Settings,
 ) -> Result<Container, KubeError> {
-    let made = container::ordinary(container, told, settings)?;
+    let made = container::ordinary(container, &Start::Now(told.clone()), settings)?;
     Ok(Container { volume_mounts: Some(volumes::mounts_of_place(place)), ..made })
 }
 
@@ -84,11 +86,10 @@ fn check(spec: &GroupSpec) -> Result<(), KubeError> {
     }
 }
 
-fn pod_spec(spec: &GroupSpec, settings: &Settings) -> Result<PodSpec, KubeError> {
-    let told = Told::of_group(spec);
+fn pod_spec(spec: &GroupSpec, settings: &Settings, start: &Start) -> Result<PodSpec, KubeError> {
     let made = |wanted: fn(Role) -> bool| {
         let chosen = spec.containers.iter().filter(move |container| wanted(container.role));
-        chosen.map(|container| container::ordinary(container, &told, settings)).collect::<Result<Vec<_>, _>>()
+        chosen.map(|container| container::ordinary(container, start, settings)).collect::<Result<Vec<_>, _>>()
     };
     let mut first = vec![container::installs_the_shim(settings)];
     first.extend(made(|role| role == Role::Service)?.into_iter().map(container::as_sidecar));

@@ -30,6 +30,7 @@ pub fn settings() -> Settings {
         node_grace: Duration::from_secs(600),
         pull_secrets: vec!["registry".into()],
         node_selector: vec![("kubernetes.io/arch".into(), "amd64".into())],
+        runner: ["/usr/bin/python3", "-I", "-S", "-B", "/opt/danube/sdk/danube-runner.py"].map(str::to_owned).to_vec(),
     }
 }
 
@@ -61,6 +62,7 @@ pub fn group() -> GroupSpec {
         egress: EgressPolicy { mode: EgressMode::Enforce, rules: vec!["pip.example".parse().expect("a rule")] },
         orphan_grace: Duration::from_secs(3600),
         time: Duration::from_secs(3600),
+        warm: 0,
     }
 }
 

@@ -36,7 +36,7 @@ const fn right(
 
 /// In the namespace of jobs.
 pub const IN_JOBS: [Right; 6] = [
-    right("", "pods", &["create", "get", "list", "watch", "delete"], "a pod for each attempt"),
+    right("", "pods", &["create", "get", "list", "watch", "patch", "delete"], "a pod for each attempt"),
     right("", "pods/exec", &["create", "get"], "the stream to a shim"),
     right("", "pods/ephemeralcontainers", &["update"], "an image that is known only while the job runs"),
     right(

@@ -108,6 +108,7 @@ impl Cluster {
             node_grace: Duration::from_secs(60),
             pull_secrets: Vec::new(),
             node_selector: Vec::new(),
+            runner: ["/usr/bin/python3", "-I", "-S", "-B", "/opt/danube/sdk/danube-runner.py"].map(str::to_owned).to_vec(),
         }
     }
 }
@@ -143,6 +144,7 @@ impl Place {
             egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
             orphan_grace: Duration::from_secs(60),
             time: Duration::from_secs(60),
+            warm: 0,
         }
     }
 

@@ -96,6 +96,7 @@ fn placeholder(spare: &Spare) -> Result<Assignment, SandboxError> {
         egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
         orphan_grace: Duration::ZERO,
         time: Duration::from_secs(60),
+        warm: 0,
     };
     Ok(Assignment { spec, config: spare.config.clone() })
 }

@@ -117,6 +117,7 @@ pub fn group(job: &str, containers: &[&str]) -> GroupSpec {
         egress: EgressPolicy { mode: EgressMode::Enforce, rules: Vec::new() },
         orphan_grace: Duration::from_secs(60),
         time: Duration::from_secs(60),
+        warm: 0,
     }
 }
 

@@ -142,6 +142,7 @@ async fn register(store: &Store, name: &str) {
         dir: "/src/<b>it's</b>".into(),
         entry_point: "danubefile.py".into(),
         branch: None,
+        warm: 0,
         registered_ms: 1,
     };
     store.write(|tx| Box::pin(async move { pipelines::register(tx, &row).await })).await.unwrap();

@@ -34,11 +34,12 @@ pub struct Options {
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
     by_path: bool,
+    late: bool,
 }
 
 impl Options {
     pub fn worker() -> Self {
-        Self { role: "worker", environment: Vec::new(), wrapper: Vec::new(), by_path: false }
+        Self { role: "worker", environment: Vec::new(), wrapper: Vec::new(), by_path: false, late: false }
     }
 
     pub fn coordinator() -> Self {
@@ -60,6 +61,13 @@ impl Options {
     pub fn by_path(mut self) -> Self {
         self.by_path = true;
         self
+    }
+
+    /// Started ahead: it is told for which job it is by whoever comes to its socket.
+    pub fn late(mut self) -> Self {
+        self.late = true;
+        self.by_path = true;
+        self.env("DANUBE_SHIM_LATE_S", "60")
     }
 
     /// `{}` in a value stands for the test's folder.
@@ -93,7 +101,10 @@ impl Options {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var("PATH").unwrap());
-        command.env("DANUBE_SHIM_ROLE", self.role).env("DANUBE_SHIM_NONCE", "the-nonce");
+        command.env("DANUBE_SHIM_ROLE", self.role);
+        if !self.late {
+            command.env("DANUBE_SHIM_NONCE", "the-nonce");
+        }
         if self.by_path {
             command.env("DANUBE_SHIM_LISTEN", folder.join("own.sock"));
         } else {

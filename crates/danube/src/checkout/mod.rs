@@ -198,6 +198,7 @@ impl Request {
             egress: self.egress.clone(),
             orphan_grace: ORPHAN_GRACE,
             time: self.timeout() + self.danubefile.cleanup_timeout,
+            warm: 0,
         })
     }
 

@@ -86,6 +86,7 @@ fn pipeline(arguments: &DevArgs, dir: &Path) -> Result<PipelineRow, CliError> {
         dir: dir.to_string_lossy().into_owned(),
         entry_point: request.entry_point,
         branch: None,
+        warm: 0,
         registered_ms: crate::run::now_ms(),
     })
 }

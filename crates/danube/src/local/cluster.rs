@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use danube_config::server::{Enforcement, Isolation, KubernetesConfig, Limits};
 use danube_core::job::FailureKind;
@@ -12,15 +12,16 @@ use danube_engine::job::delivery::Delivery;
 use danube_engine::job::isolation::Demand;
 use danube_engine::master::Refused;
 use danube_kube::{Access, Kubernetes, Settings};
+use danube_sandbox::JobPaths;
 
 use super::pinned::Registries;
-use crate::checkout::Places;
+use crate::checkout::{self, Places};
 use crate::error::CliError;
 
 /// The Python of the coordinator's image.
 pub const PYTHON: &str = "/usr/bin/python3";
 /// The SDK in it: `/danube` is a volume of the pod.
-pub const SDK: &str = "/opt/danube/sdk";
+const SDK: &str = "/opt/danube/sdk";
 
 /// A cluster, and the way from a danubefile's images to what its nodes can pull.
 #[derive(Debug)]
@@ -92,6 +93,11 @@ impl Cluster {
     }
 }
 
+/// What the programs of a job call what they are given.
+pub fn paths() -> JobPaths {
+    JobPaths { sdk: SDK.into(), ..JobPaths::inside() }
+}
+
 /// How pods are made.
 fn settings(config: &KubernetesConfig) -> Settings {
     Settings {
@@ -113,6 +119,7 @@ fn settings(config: &KubernetesConfig) -> Settings {
         node_grace: config.node_grace,
         pull_secrets: config.pull_secrets.clone(),
         node_selector: config.node_selector.clone().into_iter().collect(),
+        runner: checkout::runner(Path::new(PYTHON), &paths()),
     }
 }
 

@@ -81,7 +81,7 @@ pub struct Local {
     stop: mpsc::UnboundedSender<Stop>,
     shutdown: CancellationToken,
     workshop: Arc<Checkouts>,
-    warm: Option<Warm>,
+    warm: Warm,
     jobs: JoinHandle<Result<(), danube_engine::EngineError>>,
     server: JoinHandle<Result<(), danube_server::ServerError>>,
 }
@@ -92,9 +92,12 @@ pub async fn start(settings: Settings) -> Result<Local, CliError> {
     let (runtime, warm) = match settings.jobs {
         Jobs::Here { python, warm } => {
             let (sandbox, warm) = here(&settings.terms, &settings.place, &settings.dir, (&python, warm)).await?;
-            (JobRuntime::Sandbox(sandbox, python.path), Some(warm))
+            (JobRuntime::Sandbox(sandbox, python.path), warm)
         }
-        Jobs::Cluster(cluster) => (JobRuntime::Kubernetes(cluster), None),
+        Jobs::Cluster(cluster) => {
+            let warm = Warm::of_pods(cluster.pods.clone());
+            (JobRuntime::Kubernetes(cluster), warm)
+        }
     };
     let runtime = Arc::new(runtime);
     let workshop = Arc::new(Checkouts {
@@ -179,9 +182,7 @@ impl Local {
         // Its end was asked for, so how it ended is nobody's concern.
         let _ = self.server.await;
         // Another master may have the data directory next: nothing of this one may still be writing there.
-        if let Some(warm) = self.warm {
-            warm.end().await;
-        }
+        self.warm.end().await;
         let workshop = self.workshop;
         let _ = tokio::task::spawn_blocking(move || workshop.rest()).await;
         self.master.store().close().await;

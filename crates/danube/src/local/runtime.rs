@@ -17,7 +17,7 @@ use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::cluster::{Cluster, PYTHON, SDK};
+use super::cluster::{self, Cluster, PYTHON};
 use crate::checkout::Places;
 
 /// What runs jobs.
@@ -33,7 +33,7 @@ impl JobRuntime {
     pub fn paths(&self, attempt: &AttemptId) -> JobPaths {
         match self {
             Self::Sandbox(sandbox, _) => sandbox.paths(attempt),
-            Self::Kubernetes(_) => JobPaths { sdk: SDK.into(), ..JobPaths::inside() },
+            Self::Kubernetes(_) => cluster::paths(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use danube_kube::Kubernetes;
 use danube_sandbox::{Sandbox, Warmth};
 use tokio::task::JoinHandle;
 
@@ -11,7 +12,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// The task that keeps them ready.
 pub struct Warm {
-    sandbox: Arc<Sandbox>,
+    sandbox: Option<Arc<Sandbox>>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -21,7 +22,13 @@ impl Warm {
     pub async fn start(sandbox: Arc<Sandbox>, warmth: Warmth) -> Self {
         clear(&sandbox).await;
         let task = (warmth.count > 0).then(|| tokio::spawn(keep(sandbox.clone(), warmth)));
-        Self { sandbox, task }
+        Self { sandbox: Some(sandbox), task }
+    }
+
+    /// Keeps the pods that pipelines wish for. What stands when it ends is the next master's.
+    pub fn of_pods(pods: Kubernetes) -> Self {
+        let task = tokio::spawn(async move { match pods.keep_warm().await {} });
+        Self { sandbox: None, task: Some(task) }
     }
 
     /// Ends it, and what it kept ready.
@@ -31,7 +38,9 @@ impl Warm {
             // Its end was asked for, so how it ended is nobody's concern.
             let _ = task.await;
         }
-        clear(&self.sandbox).await;
+        if let Some(sandbox) = self.sandbox {
+            clear(&sandbox).await;
+        }
     }
 }
 

@@ -94,6 +94,7 @@ impl Checkouts {
         let paths = self.runtime.paths(attempt);
         let mut plan = request.plan(&places, &cause, self.runtime.python(), &snapshot, &paths)?;
         plan.group.orphan_grace = ORPHAN_GRACE;
+        plan.group.warm = pipeline.warm;
         plan.retries = request.danubefile.retries.map_or(Retries::BeforeSteps, Retries::AtMost);
         let source = Source {
             dir: Some(request.dir.to_string_lossy().into_owned()),

@@ -1,0 +1,65 @@
+//! A shim that was started ahead, as in a pod: it serves nobody until it is told for which job it is, and then that job only.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::master::Master;
+use common::{Options, sh};
+use danube_proto::v1::InfoRequest;
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+const TOLD: &str = r#"{"nonce":"of-this-job","orphan_grace_s":60}"#;
+
+async fn says(socket: &std::path::Path, line: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    stream
+}
+
+async fn is_hung_up_on(mut stream: UnixStream) {
+    let read = stream.read(&mut [0; 64]).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+#[tokio::test]
+async fn the_first_stream_tells_it_for_which_job_it_is_and_every_other_must_say_the_same() {
+    let shim = Options::worker().late().start();
+    // Neither is an introduction, and whoever comes after them is heard all the same.
+    is_hung_up_on(says(&shim.socket, "PRI * HTTP/2.0").await).await;
+    is_hung_up_on(says(&shim.socket, &"x".repeat(5000)).await).await;
+    let silent = UnixStream::connect(&shim.socket).await.unwrap();
+    drop(silent);
+
+    let mut master = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    master.hello(1).await.unwrap();
+    assert_eq!(master.client.info(InfoRequest {}).await.unwrap().into_inner().nonce, "of-this-job");
+    assert_eq!(master.run(&sh("echo on")).await.text(), "on\n");
+
+    is_hung_up_on(says(&shim.socket, &TOLD.replace("this", "another")).await).await;
+    is_hung_up_on(says(&shim.socket, "PRI * HTTP/2.0").await).await;
+    let mut again = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    again.hello(1).await.unwrap();
+    assert_eq!(again.run(&sh("echo still")).await.text(), "still\n");
+}
+
+#[tokio::test]
+async fn one_that_says_nothing_holds_up_nobody_once_the_job_is_known() {
+    let shim = Options::worker().late().start();
+    let mut master = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    master.hello(1).await.unwrap();
+    let _silent = UnixStream::connect(&shim.socket).await.unwrap();
+    let mut next = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    next.hello(1).await.unwrap();
+    assert_eq!(next.run(&sh("echo on")).await.text(), "on\n");
+}
+
+#[tokio::test]
+async fn one_that_nobody_needs_ends_when_it_is_told_to_and_by_itself_when_its_time_is_over() {
+    let mut shim = Options::worker().late().start();
+    shim.signal(Signal::TERM);
+    assert_eq!(shim.exit_code().await, Some(0));
+    let mut shim = Options::worker().late().env("DANUBE_SHIM_LATE_S", "2").start();
+    assert_eq!(shim.exit_code().await, Some(0));
+}
