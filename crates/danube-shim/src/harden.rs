@@ -46,11 +46,20 @@ fn raise_open_files() -> Rlimit {
 }
 
 /// No descriptor that the runtime left open reaches a step.
-#[expect(unsafe_code, reason = "close_range has no safe wrapper")]
 fn close_on_exec() -> Result<(), Error> {
+    mark_close_on_exec().map_err(Error::system("mark descriptors close-on-exec"))
+}
+
+const FIRST: libc::c_long = 3;
+const LAST: libc::c_long = libc::c_uint::MAX as libc::c_long;
+
+/// Marks every descriptor but the three standard ones close-on-exec. It is one system call and may be made after a fork.
+#[expect(unsafe_code, reason = "close_range has no safe wrapper, and not every libc has a function for it")]
+pub fn mark_close_on_exec() -> io::Result<()> {
     // SAFETY: the flag only marks descriptors; none is closed here.
-    let done = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
-    if done == 0 { Ok(()) } else { Err(Error::system("mark descriptors close-on-exec")(io::Error::last_os_error())) }
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, LAST, libc::c_long::from(libc::CLOSE_RANGE_CLOEXEC)) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Takes over a descriptor that the runtime left open under this number.

@@ -9,6 +9,7 @@ use libc::{c_char, c_int, c_long, c_ulong};
 use rustix::process::Rlimit;
 
 use super::plan::{Plan, Stdio};
+use crate::harden::mark_close_on_exec;
 
 /// What the child was at when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +145,8 @@ unsafe fn descriptors(stdio: &Stdio) -> Step<()> {
         // SAFETY: plain system calls; the sources are over 2, since 0, 1 and 2 are always open in a Rust program.
         checked(Stage::Stdio, unsafe { libc::dup2(from.as_raw_fd(), to) }.into())?;
     }
-    // SAFETY: marks descriptors only. Kernels without the flag rely on each descriptor's own mark.
-    unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int) };
+    // Kernels without the flag rely on each descriptor's own mark.
+    let _ = mark_close_on_exec();
     Ok(())
 }
 
