@@ -364,6 +364,8 @@ pub mod shim_env {
     pub const PROGRAM: &str = "DANUBE_SHIM_PROGRAM";
     /// `uid:gid` that steps run as unless told otherwise.
     pub const USER: &str = "DANUBE_SHIM_USER";
+    /// How variables begin, separated by commas, that the runtime cannot help adding and steps do not inherit.
+    pub const WITHOUT: &str = "DANUBE_SHIM_WITHOUT";
     /// Number of an inherited stream. A shim that has one was started ahead, for nobody: it serves nobody until it has
     /// read one line there, a [`super::Assigned`] as JSON, and ends when there is none.
     pub const LATE_FD: &str = "DANUBE_SHIM_LATE_FD";

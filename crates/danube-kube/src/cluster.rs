@@ -1,5 +1,6 @@
 //! The runtime for Kubernetes: pods are made, followed, spoken to and removed by the API server.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::follow::{self, Events, Graces};
 use crate::known::{Known, Pods};
 use crate::manifest::{self, Told};
 use crate::names;
-use crate::patience::patiently;
+use crate::patience;
 use crate::services::MANAGER;
 use crate::settings::{Enforcement, Settings};
 use crate::warm::Wishes;
@@ -74,6 +75,21 @@ impl Kubernetes {
         Api::namespaced(self.client.clone(), &self.settings.namespace)
     }
 
+    /// Asks until there is an answer that will not change by itself.
+    async fn patiently<T, F>(&self, once: impl FnMut() -> F) -> Result<T, RuntimeError>
+    where
+        F: Future<Output = Result<T, RuntimeError>>,
+    {
+        patience::patiently(once, || self.is_ready()).await
+    }
+
+    /// Whether the API server knows by now who may do what: one that has just started refuses everybody, this question too.
+    async fn is_ready(&self) -> bool {
+        let asked = http::Request::get("/readyz").body(Vec::new());
+        let Ok(asked) = asked else { return true };
+        self.client.request_text(asked).await.is_ok()
+    }
+
     pub(crate) async fn hold(&self, wanted: &EgressPolicy) -> Result<(), RuntimeError> {
         match self.settings.enforcement {
             Enforcement::Off => Ok(()),
@@ -111,7 +127,8 @@ impl Kubernetes {
     }
 
     async fn find(&self, attempt: &AttemptId) -> Result<Option<Pod>, RuntimeError> {
-        let found = self.pods().list(&ListParams::default().labels(&names::selector(attempt))).await;
+        let found =
+            self.pods().list(&ListParams::default().labels(&names::selector(attempt, &self.settings.instance))).await;
         let found = found.map_err(|error| said("look for the job's pod", &error))?.items.pop();
         if let Some(pod) = &found {
             self.known.note(attempt, &Known::of(pod));
@@ -192,18 +209,18 @@ impl Runtime for Kubernetes {
     type Events = Events;
 
     async fn create(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {
-        let hold = patiently(|| self.hold(&spec.egress));
+        let hold = self.patiently(|| self.hold(&spec.egress));
         // One that is there runs nothing of the job's yet, so that both may happen at once.
-        let ((), has_one) = tokio::try_join!(hold, patiently(|| self.has_one(spec)))?;
+        let ((), has_one) = tokio::try_join!(hold, self.patiently(|| self.has_one(spec)))?;
         if !has_one {
-            patiently(|| self.make(spec)).await?;
+            self.patiently(|| self.make(spec)).await?;
         }
         self.wishes.see(spec, &self.settings);
         Ok(())
     }
 
     async fn add(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {
-        patiently(|| self.place(attempt, container)).await?;
+        self.patiently(|| self.place(attempt, container)).await?;
         let runs = self.until_it_runs(attempt, &container.name);
         tokio::time::timeout(ADDED, runs).await.unwrap_or_else(|_| {
             let message = format!("the container {} did not start within {ADDED:?}", container.name);
@@ -225,15 +242,15 @@ impl Runtime for Kubernetes {
 
     fn watch(&self, attempt: &AttemptId) -> Events {
         let graces = Graces { image: self.settings.pull_grace, node: self.settings.node_grace };
-        follow::follow(self.pods(), &names::selector(attempt), graces)
+        follow::follow(self.pods(), &names::selector(attempt, &self.settings.instance), graces)
     }
 
     async fn delete(&self, attempt: &AttemptId) -> Result<(), RuntimeError> {
-        patiently(|| self.remove(attempt)).await
+        self.patiently(|| self.remove(attempt)).await
     }
 
     async fn list(&self) -> Result<Vec<FoundGroup>, RuntimeError> {
-        let pods = patiently(|| self.ours()).await?;
+        let pods = self.patiently(|| self.ours()).await?;
         Ok(pods.iter().filter_map(found).collect())
     }
 

@@ -56,8 +56,8 @@ pub fn annotations(spec: &GroupSpec) -> BTreeMap<String, String> {
 
 /// Selects the pod of an attempt, whatever it is called: one that was made ahead keeps its name.
 #[must_use]
-pub fn selector(attempt: &AttemptId) -> String {
-    format!("{JOB}={},{ATTEMPT}={}", label(attempt.job.as_str()), attempt.number)
+pub fn selector(attempt: &AttemptId, instance: &str) -> String {
+    format!("{INSTANCE}={},{JOB}={},{ATTEMPT}={}", label(instance), label(attempt.job.as_str()), attempt.number)
 }
 
 /// The attempt that a pod's labels name.

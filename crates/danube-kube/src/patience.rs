@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use danube_core::runtime::RuntimeError;
+use danube_core::runtime::{GroupFailure, RuntimeError};
 use kube::runtime::utils::Backoff;
 use tokio::time::Instant;
 
@@ -38,21 +38,31 @@ impl Backoff for Pauses {
     }
 }
 
-/// Asks until there is an answer that will not change by itself. What is asked must be the same however often it is done.
-pub async fn patiently<T, F>(mut once: impl FnMut() -> F) -> Result<T, RuntimeError>
+/// Asks until there is an answer that will not change by itself; a refusal does, while the API server is not ready. What is
+/// asked must be the same however often it is done.
+pub async fn patiently<T, F, R>(mut once: impl FnMut() -> F, ready: impl Fn() -> R) -> Result<T, RuntimeError>
 where
     F: Future<Output = Result<T, RuntimeError>>,
+    R: Future<Output = bool>,
 {
     let (since, mut pauses) = (Instant::now(), Pauses::default());
     loop {
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-        match once().await {
-            Err(RuntimeError::Transient(message)) if since.elapsed() + pause < LONGEST => {
-                tracing::warn!(%message, "the cluster is asked again");
-            }
-            answer => return answer,
+        let answer = once().await;
+        let (Err(error), true) = (&answer, since.elapsed() + pause < LONGEST) else { return answer };
+        if !may_pass(error, &ready).await {
+            return answer;
         }
+        tracing::warn!(%error, "the cluster is asked again");
         tokio::time::sleep(pause).await;
+    }
+}
+
+async fn may_pass<R: Future<Output = bool>>(error: &RuntimeError, ready: &impl Fn() -> R) -> bool {
+    match error {
+        RuntimeError::Transient(_) => true,
+        RuntimeError::Refused { kind: GroupFailure::Infra, .. } => !ready().await,
+        RuntimeError::NotRunning(_) | RuntimeError::Refused { .. } => false,
     }
 }
 
@@ -60,20 +70,45 @@ where
 mod tests {
     use super::*;
 
+    fn is_ready() -> std::future::Ready<bool> {
+        std::future::ready(true)
+    }
+
+    /// An API server that has just started knows of no account what it may do.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_counts_once_the_api_server_is_ready() {
+        let refused = || RuntimeError::Refused { kind: GroupFailure::Infra, message: "pods is forbidden".into() };
+        let asked = std::cell::Cell::new(0);
+        let once = || {
+            asked.set(asked.get() + 1);
+            std::future::ready(if asked.get() < 4 { Err(refused()) } else { Ok(()) })
+        };
+        assert!(patiently(once, || std::future::ready(false)).await.is_ok());
+        asked.set(0);
+        assert!(patiently(once, is_ready).await.is_err());
+        assert_eq!(asked.get(), 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_may_pass_is_asked_again_and_what_will_not_is_told_at_once() {
         let mut asked = 0;
-        let answer = patiently(|| {
-            asked += 1;
-            let here = if asked < 5 { Err(RuntimeError::Transient("away".into())) } else { Ok(asked) };
-            std::future::ready(here)
-        });
+        let answer = patiently(
+            || {
+                asked += 1;
+                let here = if asked < 5 { Err(RuntimeError::Transient("away".into())) } else { Ok(asked) };
+                std::future::ready(here)
+            },
+            is_ready,
+        );
         assert_eq!(answer.await.ok(), Some(5));
         let mut asked = 0;
-        let refused = patiently(|| {
-            asked += 1;
-            std::future::ready(Err::<(), _>(RuntimeError::NotRunning("a pod".into())))
-        });
+        let refused = patiently(
+            || {
+                asked += 1;
+                std::future::ready(Err::<(), _>(RuntimeError::NotRunning("a pod".into())))
+            },
+            is_ready,
+        );
         assert!(refused.await.is_err());
         assert_eq!(asked, 1);
     }
@@ -90,7 +125,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_cluster_that_stays_away_is_given_up() {
         let since = Instant::now();
-        let away = patiently(|| std::future::ready(Err::<(), _>(RuntimeError::Transient("away".into()))));
+        let away = patiently(|| std::future::ready(Err::<(), _>(RuntimeError::Transient("away".into()))), is_ready);
         assert!(matches!(away.await, Err(RuntimeError::Transient(_))));
         assert!(since.elapsed() < LONGEST);
     }

@@ -79,7 +79,8 @@ async fn a_pod_made_ahead_holds_nothing_of_a_job_and_becomes_one_job_s() {
 
     // The same once more, and by a master that has just started, is the same pod.
     place.runtime.create(&second).await.unwrap();
-    let later = Place { runtime: Kubernetes::new(place.master.clone(), place.cluster.settings(&place.namespace)), ..place };
+    let later =
+        Place { runtime: Kubernetes::new(place.master.clone(), place.cluster.settings(&place.namespace)), ..place };
     later.runtime.create(&second).await.unwrap();
     let mut worker = later.master(&second, &ContainerName::worker(1), 2).await;
     assert_eq!(worker.run(&sh(2, "echo again")).await.text(), "again\n");
@@ -131,7 +132,8 @@ async fn two_jobs_never_get_the_same_one() {
     made.0.unwrap();
     made.1.unwrap();
     let pods = place.pods().list(&ListParams::default()).await.unwrap().items;
-    let jobs: BTreeSet<&str> = pods.iter().filter_map(|pod| pod.labels().get("danube.dev/job-id")).map(String::as_str).collect();
+    let jobs: BTreeSet<&str> =
+        pods.iter().filter_map(|pod| pod.labels().get("danube.dev/job-id")).map(String::as_str).collect();
     assert_eq!((pods.len(), jobs), (3, BTreeSet::from(["job-1", "job-2", "job-3"])));
     clear(&place).await;
     place.leave().await;

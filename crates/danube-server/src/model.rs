@@ -2,9 +2,11 @@
 
 use danube_core::job::FailureKind;
 use danube_core::report::Counts;
+use danube_core::runtime::ImageSource;
 use danube_engine::master::Waiting as InQueue;
 use danube_store::artifacts::ArtifactRow;
 use danube_store::attempts::AttemptRow;
+use danube_store::containers::ContainerRow;
 use danube_store::jobs::JobRow;
 use danube_store::reports::ReportRow;
 use danube_store::steps::StepRow;
@@ -67,6 +69,28 @@ pub(crate) struct JobDetail {
     pub attempts: Vec<Attempt>,
     /// What that attempt's tests said, where there are reports.
     pub tests: Option<TestCounts>,
+    /// What that attempt ran in.
+    pub containers: Vec<Container>,
+}
+
+/// A container of an attempt.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Container {
+    /// Within its attempt.
+    pub name: String,
+    /// `coordinator`, `worker` or `service`.
+    pub role: String,
+    /// Its image as it was found: by digest where it is pulled by digest, `host` for this machine's own programs. One that the
+    /// danubefile named only while it ran is as it was named.
+    pub image: String,
+}
+
+impl From<ContainerRow> for Container {
+    fn from(row: ContainerRow) -> Self {
+        let source = serde_json::from_str::<ImageSource>(&row.image);
+        let image = source.map_or(row.image, |source| source.to_string());
+        Self { name: row.name, role: row.role, image }
+    }
 }
 
 /// How many tests ended how.

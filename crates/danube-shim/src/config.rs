@@ -89,8 +89,13 @@ impl Config {
     }
 
     fn read(all: Environment) -> Result<Self, Error> {
-        let (own, environment) = all.into_iter().partition(|(name, _)| name.starts_with(PREFIX));
+        let (own, mut environment): (Environment, Environment) =
+            all.into_iter().partition(|(name, _)| name.starts_with(PREFIX));
         let own = Own(own);
+        let without = own.text(shim_env::WITHOUT)?.unwrap_or_default();
+        let unwanted =
+            |name: &[u8]| without.split(',').any(|begin| !begin.is_empty() && name.starts_with(begin.as_bytes()));
+        environment.retain(|name, _| !unwanted(name));
         let role = own.role()?;
         let named = |name: &str| environment_path(&environment, name).filter(|_| role == Role::Coordinator);
         let late = own.late()?;
@@ -197,6 +202,16 @@ mod tests {
         let read = Config::read(environment(&[("PATH", "/bin"), ("DANUBE_SHIM_LATER", "x")])).expect("valid");
         assert_eq!(read.environment.keys().collect::<Vec<_>>(), [&b"PATH".to_vec()]);
         assert!(matches!(read.listen, Listen::Inherited(3)));
+    }
+
+    #[test]
+    fn steps_inherit_nothing_that_the_runtime_added_unasked() {
+        let added =
+            [("KUBERNETES_PORT_443_TCP", "x"), ("KUBERNETES_SERVICE_HOST", "x"), ("KUBERNETES_NAMESPACE", "mine")];
+        let without = ("DANUBE_SHIM_WITHOUT", "KUBERNETES_PORT,KUBERNETES_SERVICE_");
+        let read = Config::read(environment(&[&added[..], &[without]].concat())).expect("valid");
+        assert_eq!(read.environment.keys().collect::<Vec<_>>(), [&b"KUBERNETES_NAMESPACE".to_vec()]);
+        assert_eq!(Config::read(environment(&added)).expect("valid").environment.len(), 3);
     }
 
     #[test]

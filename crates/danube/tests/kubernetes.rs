@@ -49,6 +49,10 @@ fn a_pod_is_made_of_digests_and_holds_nothing_of_the_server() {
     let images: Vec<&str> =
         pod["spec"]["containers"].as_array().expect("containers").iter().filter_map(|c| c["image"].as_str()).collect();
     assert!(images.iter().all(|image| image.contains("@sha256:")), "{images:?}");
+    let job = serve.get(&format!("/jobs/{id}"));
+    let told: Vec<&str> =
+        job["containers"].as_array().expect("a list").iter().filter_map(|one| one["image"].as_str()).collect();
+    assert_eq!(told, images, "what the job runs in is written down, its coordinator too");
     // One hour, a minute of cleanup, the grace of images, and ten minutes.
     assert_eq!(
         (&pod["spec"]["activeDeadlineSeconds"], &pod["spec"]["hostUsers"]),
@@ -193,17 +197,22 @@ fn a_pipeline_s_next_job_has_a_pod_that_was_made_ahead_also_after_the_master_die
     let ahead = || {
         let listed = site.cluster().kubectl(&["get", "pods", "--selector=danube.dev/warm", "--output=json"]);
         let listed: Value = serde_json::from_str(&listed).ok()?;
-        let ready = |pod: &Value| pod["status"]["containerStatuses"].as_array().is_some_and(|all| all.iter().all(|one| one["ready"] == true));
+        let ready = |pod: &Value| {
+            pod["status"]["containerStatuses"].as_array().is_some_and(|all| all.iter().all(|one| one["ready"] == true))
+        };
         let pods: Vec<&Value> = listed["items"].as_array()?.iter().filter(|pod| ready(pod)).collect();
         Some(pods.first()?["metadata"]["name"].as_str()?.to_owned())
     };
     let spare = wait(ahead).expect("one is made ahead");
     serve.kill();
     let serve = site.start();
-    let second = begin(&site, &serve, body);
+    let second = begin(&site, &serve, &format!("{body}\nstep.run('true')"));
     assert_eq!(serve.end(&second)["status"], "success");
     let said = serve.get(&format!("/jobs/{second}/steps/1/raw"));
-    assert!(said.as_str().is_some_and(|said| said.starts_with("the story\n") && said.contains(&spare)), "{said}: {spare}");
+    assert!(
+        said.as_str().is_some_and(|said| said.starts_with("the story\n") && said.contains(&spare)),
+        "{said}: {spare}"
+    );
     serve.stop_by(Signal::TERM).expect(0);
 }
 

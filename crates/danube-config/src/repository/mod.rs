@@ -157,7 +157,8 @@ impl Reader {
             let message = format!("`script` must be a file of the repository; it is \"{}\"", shown(&script.value));
             wrong(script, message, "a path from the repository's top, for example ci/danubefile.py");
         }
-        let warm = spec.warm.as_ref().map_or(Some(0), |warm| u32::try_from(warm.value).ok().filter(|n| *n <= MOST_WARM));
+        let warm =
+            spec.warm.as_ref().map_or(Some(0), |warm| u32::try_from(warm.value).ok().filter(|n| *n <= MOST_WARM));
         if let (None, Some(asked)) = (warm, &spec.warm) {
             let message = format!("`warm` must be a number from 0 to {MOST_WARM}; it is {}", asked.value);
             self.found.push(yaml::at(text, &asked.referenced, message, "so many pods are kept ready, for example 1"));

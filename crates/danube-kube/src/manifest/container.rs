@@ -19,6 +19,9 @@ pub const SOCKET: &str = "/danube/private/shim.sock";
 /// Where the coordinator's shim takes the SDK's calls, and its large scripts.
 const MAILBOX: &str = "/danube/mailbox.sock";
 const OUTBOX: &str = "/danube/outbox";
+/// How variables begin that say where the API server is. The kubelet adds them whatever is asked for, and programs take them
+/// for a sign that they are at home in the cluster.
+const ADDED: &str = "KUBERNETES_PORT,KUBERNETES_SERVICE_";
 /// So long do the shims of a pod that is made ahead wait to be told for which job they are. Then they end, should there be
 /// no Danube to remove the pod.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
@@ -101,7 +104,7 @@ pub fn as_sidecar(container: Container) -> Container {
 
 fn image(container: &ContainerSpec, settings: &Settings) -> Result<String, KubeError> {
     match &container.image {
-        _ if container.role == Role::Coordinator => Ok(settings.coordinator_image.clone()),
+        ImageSource::Host if container.role == Role::Coordinator => Ok(settings.coordinator_image.clone()),
         ImageSource::Reference(name) if has_digest(name) => Ok(name.clone()),
         other => Err(KubeError::Image { container: container.name.to_string(), image: other.to_string() }),
     }
@@ -124,6 +127,7 @@ fn env(container: &ContainerSpec, start: &Start) -> Vec<EnvVar> {
     let mut pairs = vec![(shim_env::ROLE, container.role.as_str().to_owned())];
     pairs.extend(told(container.role, start));
     pairs.push((shim_env::LISTEN, SOCKET.to_owned()));
+    pairs.push((shim_env::WITHOUT, ADDED.to_owned()));
     if container.role == Role::Coordinator {
         pairs.push((shim_env::MAILBOX, MAILBOX.to_owned()));
         pairs.push((shim_env::OUTBOX, OUTBOX.to_owned()));

@@ -24,8 +24,8 @@ mod security;
 mod volumes;
 
 pub(crate) use ahead::{ahead, taken};
-pub(crate) use container::{Told, has_digest, waiting};
 use container::Start;
+pub(crate) use container::{Told, has_digest, waiting};
 pub(crate) use security::{nobody, seccomp};
 
 /// Containers that can be added to a pod that runs.

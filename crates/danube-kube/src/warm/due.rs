@@ -87,7 +87,8 @@ mod tests {
 
     fn there(spec: &GroupSpec, age_s: i64, phase: &str) -> Pod {
         let mut pod = ahead(spec, &settings()).expect("a pod");
-        pod.metadata.creation_timestamp = Some(Time(Timestamp::from_second(now().as_second() - age_s).expect("a time")));
+        pod.metadata.creation_timestamp =
+            Some(Time(Timestamp::from_second(now().as_second() - age_s).expect("a time")));
         pod.status = Some(PodStatus { phase: Some(phase.to_owned()), ..PodStatus::default() });
         pod
     }

@@ -108,7 +108,9 @@ impl Cluster {
             node_grace: Duration::from_secs(60),
             pull_secrets: Vec::new(),
             node_selector: Vec::new(),
-            runner: ["/usr/bin/python3", "-I", "-S", "-B", "/opt/danube/sdk/danube-runner.py"].map(str::to_owned).to_vec(),
+            runner: ["/usr/bin/python3", "-I", "-S", "-B", "/opt/danube/sdk/danube-runner.py"]
+                .map(str::to_owned)
+                .to_vec(),
         }
     }
 }

@@ -10,7 +10,7 @@ use danube_core::id::{AttemptId, JobId};
 use danube_core::job::JobStatus;
 use danube_engine::master::{Accepted, Cancelled, Submission, SubmitError};
 use danube_store::jobs::{self, Filter, JobRow};
-use danube_store::{attempts, reports, steps};
+use danube_store::{attempts, containers, reports, steps};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -93,7 +93,8 @@ pub(crate) async fn get(
     let (steps, attempts) =
         (steps.into_iter().map(Into::into).collect(), attempts.into_iter().map(Into::into).collect());
     let tests = (!reports.is_empty()).then(|| TestCounts::of(&reports));
-    Ok(Json(JobDetail { job, steps, attempts, tests }))
+    let containers = containers::list(ctx.store().read(), &attempt).await?.into_iter().map(Into::into).collect();
+    Ok(Json(JobDetail { job, steps, attempts, tests, containers }))
 }
 
 pub(crate) async fn create(

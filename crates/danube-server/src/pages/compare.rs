@@ -19,6 +19,7 @@ use super::visitor::Visitor;
 use super::{job_page, link};
 use crate::api::jobs::{attempt_of, refused};
 use crate::context::Ctx;
+use crate::model::Container;
 use crate::problem::Problem;
 use crate::request::extract::{InPath, InQuery};
 
@@ -172,8 +173,8 @@ async fn facts(ctx: &Ctx, left: &JobRow, right: &JobRow) -> Result<Vec<Fact>, Pr
     let mut images = Vec::new();
     for row in [left, right] {
         let containers = containers::list(db, &attempt_of(row, None)?).await?.into_iter();
-        let workers = containers.filter(|container| container.role != "coordinator");
-        let workers = workers.map(|container| super::job::image(&container.image));
+        let workers = containers.map(Container::from).filter(|one| one.role != "coordinator");
+        let workers = workers.map(|container| container.image);
         images.push(workers.collect::<Vec<_>>().join(", "));
     }
     let took =

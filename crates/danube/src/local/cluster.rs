@@ -29,6 +29,8 @@ pub struct Cluster {
     /// Makes pods.
     pub pods: Kubernetes,
     registries: Registries,
+    /// By digest: written down with each job.
+    coordinator_image: String,
     demand: Demand,
     depth: Option<NonZeroU32>,
 }
@@ -41,6 +43,7 @@ impl Cluster {
         Ok(Self {
             pods: connected.map_err(|error| CliError::infra(error).hint("danube.toml, [kubernetes]"))?,
             registries: Registries { dir: images },
+            coordinator_image: config.coordinator_image.clone().unwrap_or_default(),
             demand: match config.isolation {
                 Isolation::Require => Demand::Require,
                 Isolation::Off => Demand::Nothing,
@@ -60,6 +63,8 @@ impl Cluster {
         plan.group.source = None;
         plan.delivery = Some(Delivery { workspace: places.workspace.clone(), source: places.source.clone() });
         plan.isolation = self.demand;
+        let coordinator = plan.group.containers.iter_mut().filter(|spec| spec.role == Role::Coordinator);
+        coordinator.for_each(|spec| spec.image = ImageSource::Reference(self.coordinator_image.clone()));
         self.pin(plan).map_err(|error| Refused { kind: FailureKind::ImagePull, message: error.to_string() })
     }
 

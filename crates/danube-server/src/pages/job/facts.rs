@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use danube_core::id::AttemptId;
-use danube_core::runtime::ImageSource;
 use danube_engine::master::given_params;
 use danube_store::attempts::AttemptRow;
 use danube_store::jobs::JobRow;
 use danube_store::{artifacts, containers, egress, reports, summaries};
 
 use crate::context::Ctx;
+use crate::model::Container;
 use crate::pages::markdown;
 use crate::pages::state::State;
 use crate::pages::time::duration;
@@ -57,7 +57,7 @@ impl Facts {
         let (allowed, denied) = hosts(&egress::list(db, attempt).await?);
         let counts = reports::counts(db, attempt).await?;
         let containers = containers::list(db, attempt).await?;
-        let images = containers.into_iter().filter(|container| container.role != "coordinator");
+        let images = containers.into_iter().map(Container::from).filter(|one| one.role != "coordinator");
         let summaries = summaries::list(db, attempt).await?;
         let attempt = |row: &AttemptRow| Attempt {
             number: row.number,
@@ -72,7 +72,7 @@ impl Facts {
             hosts: allowed,
             denied: denied.into_iter().take(NAMED).collect(),
             params: given_params(&row.params),
-            images: images.map(|container| image(&container.image)).collect(),
+            images: images.map(|container| container.image).collect(),
             attempts: attempts.iter().map(attempt).collect(),
             rerun_of: row.rerun_of.clone(),
         })
@@ -93,12 +93,4 @@ fn hosts(rows: &[egress::EgressRow]) -> (usize, Vec<String>) {
     }
     let denied: Vec<_> = verdicts.iter().filter(|(_, denied)| **denied).map(|(name, _)| (*name).to_owned()).collect();
     (verdicts.len() - denied.len(), denied)
-}
-
-/// An image's source, which is stored as JSON, as text.
-pub(in crate::pages) fn image(stored: &str) -> String {
-    match serde_json::from_str::<ImageSource>(stored) {
-        Ok(source) => source.to_string(),
-        Err(_) => stored.to_owned(),
-    }
 }

@@ -27,8 +27,6 @@ mod since;
 mod steps;
 mod why;
 
-pub(super) use facts::image;
-
 use facts::Facts;
 use since::Since;
 use steps::Entry;
