@@ -82,7 +82,8 @@ const NAMESPACES: [libc::c_int; 8] = [
 /// The socket families that work in a job's own network; AF_VSOCK would reach the hypervisor from any namespace.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 /// Terminal requests that type into another process's terminal.
-const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+#[allow(clippy::unnecessary_cast, reason = "musl's libc has another type for them")]
+const TYPING: [u64; 2] = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
 
 /// Installs the filters on this process and all it will ever start.
 pub fn install() -> Result<(), SandboxError> {
