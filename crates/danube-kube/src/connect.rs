@@ -91,6 +91,14 @@ async fn read(path: &Path, options: &KubeConfigOptions) -> Result<Config, Connec
 }
 
 impl Access {
+    /// A client for what a server was told. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When what it was told is not there, or cannot be read.
+    pub async fn client(&self) -> Result<Client, ConnectError> {
+        client(self.config().await?)
+    }
+
     async fn config(&self) -> Result<Config, ConnectError> {
         let Some(path) = &self.kubeconfig else {
             return Config::incluster().map_err(|error| ConnectError::NoPod(error.to_string()));

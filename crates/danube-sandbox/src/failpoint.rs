@@ -13,5 +13,7 @@ pub fn failpoint(name: &str) {
 #[cfg(not(feature = "failpoints"))]
 pub fn failpoint(_name: &str) {}
 
+/// The point between a monitor's start and the note of its id.
+pub const MONITOR_FAILPOINT: &str = "monitor-spawned";
 /// The points that only a group passes which was started ahead, in order.
 pub const SPARE_FAILPOINTS: [&str; 4] = ["spare-taken", "spare-named", "spare-furnished", "spare-told"];

@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use crate::cgroup_tree;
 use crate::config::{Images, Isolation, SandboxConfig};
 use crate::error::{Doing, SandboxError};
+use crate::failpoint::failpoint;
 use crate::group::cleanup;
 use crate::group::folder::{self, GroupFolder};
 use crate::group::follow::{self, Events, Monitor};
@@ -261,16 +262,18 @@ fn open_log(folder: &GroupFolder) -> Result<File, SandboxError> {
 }
 
 /// Starts the monitor with its lock held already. The locked file gets its name only then, so that nobody ever sees it
-/// without a lock while the monitor lives.
+/// without a lock while the monitor lives. The monitor does the same: whoever starts it may be killed in between.
 fn spawn_monitor(mut command: Command, folder: &GroupFolder) -> Result<(), SandboxError> {
     let said = || "start the job's monitor";
-    let new = folder.pid().with_extension("new");
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&new).doing(said)?;
+    let mut file = OpenOptions::new();
+    let lock = file.write(true).create(true).truncate(false).mode(0o600).open(folder.pid_to_be()).doing(said)?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).doing(said)?;
-    command.arg(folder.path()).stdin(lock).stderr(open_log(folder)?);
+    // What an earlier one left there.
+    lock.set_len(0).doing(said)?;
+    command.arg(folder.path()).stdin(lock.try_clone().doing(said)?).stderr(open_log(folder)?);
     let child = command.spawn().doing(said)?;
-    fs::write(&new, child.id().to_string()).doing(said)?;
-    fs::rename(&new, folder.pid()).doing(said)
+    failpoint("monitor-spawned");
+    folder.name_monitor(&lock, child.id()).doing(said)
 }
 
 /// Outside of containers a workspace borrows Git's objects from the store itself.

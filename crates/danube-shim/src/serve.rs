@@ -1,5 +1,6 @@
 //! The shim from start to exit, in order.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use danube_proto::limits::{DEAD_SECONDS, MESSAGE_BYTES, PING_SECONDS};
 use danube_proto::v1::shim_server::ShimServer;
 use tonic::transport::Server;
 
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::connection::Masters;
 use crate::ending::{Ending, Watcher};
 use crate::error::Error;
@@ -120,7 +121,10 @@ fn open_mailbox(config: &Config, pid_one: bool) -> Result<Option<Arc<Mailbox>>, 
 
 fn context(config: &Config, limits: Inherited, badness: Badness) -> Result<Context, Error> {
     let spool = config.spool_fd.map(|fd| inherited(shim_env::SPOOL_FD, fd)).transpose()?;
-    let oom = config.oom_fd.map(|fd| inherited(shim_env::OOM_FD, fd)).transpose()?;
+    let oom = match config.oom_fd {
+        Some(fd) => Some(inherited(shim_env::OOM_FD, fd)?),
+        None => own_oom_counter(&config.listen),
+    };
     let files = Arc::new(Unnamed::new(spool, config.private.clone()));
     let is_coordinator = config.role == Role::Coordinator;
     let roots = Roots {
@@ -143,6 +147,14 @@ fn context(config: &Config, limits: Inherited, badness: Badness) -> Result<Conte
         claims: Default::default(),
         ready: Default::default(),
     })
+}
+
+/// A pod hands over no descriptor, but its containers see their own control group, which no step can write to: of version 2
+/// or of version 1.
+fn own_oom_counter(listen: &Listen) -> Option<OwnedFd> {
+    let places = ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"];
+    let opened = || places.iter().find_map(|place| std::fs::File::open(place).ok());
+    matches!(listen, Listen::Path(_)).then(opened).flatten().map(OwnedFd::from)
 }
 
 async fn hear(signals: Signals, reaper: Arc<Reaper>, watcher: Arc<Watcher>) {

@@ -342,6 +342,10 @@ pub struct DoctorArgs {
     /// Which cluster.
     #[command(flatten)]
     pub place: cluster::WhereArgs,
+    /// A server's danube.toml, whose cluster it is, whose account and whose images.
+    #[arg(long, value_name = "FILE", requires = "cluster",
+          conflicts_with_all = ["kubeconfig", "namespace", "instance", "shim_image", "coordinator_image"])]
+    pub config: Option<PathBuf>,
     /// The shim's image, named by digest, to see whether the cluster can pull it.
     #[arg(long, value_name = "IMAGE", requires = "cluster")]
     pub shim_image: Option<String>,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use danube_engine::{FAILPOINTS, MASTER_FAILPOINTS};
+use danube_sandbox::failpoint::MONITOR_FAILPOINT;
 use serde_json::Value;
 use support::dev::Dev;
 use support::{Project, Ran, Random, seed};
@@ -175,7 +176,7 @@ fn killed_at_each_point_the_next_start_goes_on_as_if_nothing_had_been() {
     assert_eq!(wanted.0, "success");
     // Those at which a job's end was asked for have tests of their own.
     let master = MASTER_FAILPOINTS.into_iter().filter(|point| !["cancel-written", "superseded"].contains(point));
-    let points = master.chain(FAILPOINTS);
+    let points = master.chain(FAILPOINTS).chain([MONITOR_FAILPOINT]);
     for failpoint in points {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use danube_engine::FAILPOINTS;
+use danube_sandbox::failpoint::MONITOR_FAILPOINT;
 use rustix::process::Signal;
 use support::events::Watched;
 use support::processes::{below, kill, monitor, shim_of};
@@ -101,7 +102,7 @@ fn killed_at_each_point_the_job_goes_on_as_if_nothing_had_been() {
     assert_eq!(wanted.steps["marks"].log, b"five\nfour\none\nthree\ntwo\n");
     assert_eq!(wanted.artifact, Some(wanted.steps["marks"].log.clone()));
     assert_eq!(wanted.reported.len(), 2);
-    for failpoint in FAILPOINTS {
+    for failpoint in FAILPOINTS.into_iter().chain([MONITOR_FAILPOINT]) {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);
         killed_at(&project, failpoint, &COMPUTED);

@@ -40,13 +40,15 @@ stories! {
     much_output_arrives_whole,
     a_cancelled_job_ends_and_leaves_nothing,
     a_job_that_takes_too_long_is_stopped,
+    a_step_that_needs_too_much_memory_is_told_so,
 }
 
 /// A site on this machine, with an image in which the stories can be told.
 fn site() -> Option<Site> {
     let site = Site::new("step.run('true')")?;
-    let image =
-        Image::with(&["sh", "bash", "cat", "chmod", "cut", "git", "id", "seq", "sleep", "test", "touch", "true"]);
+    let image = Image::with(&[
+        "sh", "bash", "cat", "chmod", "cut", "git", "head", "id", "seq", "sleep", "tail", "test", "touch", "true",
+    ]);
     site.push(&image, "worker", &json!({ "Env": ["PATH=/bin"] }));
     Some(site)
 }
@@ -204,4 +206,19 @@ fn a_job_that_takes_too_long_is_stopped(site: &Site) {
     let (serve, job) = built(site, ", timeout='3s', cleanup_timeout='20s'", "step.run('sleep 600')");
     assert_eq!(job["reason"]["kind"], "timeout", "{job}");
     ends(serve, &job, "timeout");
+}
+
+fn a_step_that_needs_too_much_memory_is_told_so(site: &Site) {
+    let hungry = "head -c 200000000 /dev/zero | tail -c 150000000 > /dev/null";
+    let body = format!("try:\n    step.run('{hungry}')\nfinally:\n    step.run('echo cleaned')");
+    let (serve, job) = built(site, ", memory='64Mi'", &body);
+    if job["status"] == "success" {
+        println!("skipped: this machine sets no memory limits");
+        return;
+    }
+    let said = job["reason"]["message"].as_str().unwrap_or_default();
+    assert_eq!(job["reason"]["kind"], "oom", "{job}");
+    assert!(said.starts_with("worker ran out of memory: limit 64 MiB"), "{said}");
+    assert_eq!(raw(&serve, &job, 2), "cleaned\n", "only the step died of it");
+    ends(serve, &job, "failure");
 }

@@ -1,6 +1,7 @@
 //! Names within a group's folder. All of it belongs to the caller and is closed to everybody else; what tenants
 //! write lies in directories below that only they and the caller can reach.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,21 @@ impl GroupFolder {
     #[must_use]
     pub fn pid(&self) -> PathBuf {
         self.0.join("monitor.pid")
+    }
+
+    /// Writes whose lock this is, and gives the file its name if nobody has yet.
+    pub fn name_monitor(&self, lock: impl AsFd, pid: u32) -> io::Result<()> {
+        let written = rustix::io::pwrite(lock, pid.to_string().as_bytes(), 0)?;
+        debug_assert_eq!(written, pid.to_string().len(), "a few bytes are written at once");
+        match std::fs::rename(self.pid_to_be(), self.pid()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What that file is called until it says whose it is.
+    pub fn pid_to_be(&self) -> PathBuf {
+        self.0.join("monitor.pid.new")
     }
 
     /// What happened, one event per line.

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use danube_core::runtime::{GroupEvent, GroupFailure};
 use rustix::fs::{FlockOperation, inotify};
@@ -20,6 +21,8 @@ use crate::sys;
 
 /// Events that a slow watcher may leave lying before the follower waits for it.
 const AHEAD: usize = 64;
+/// So often, and after such pauses, is looked whether a monitor that is being started has said which it is.
+const STARTING: (u32, Duration) = (500, Duration::from_millis(10));
 
 /// The events of one group; ends after [`GroupEvent::Gone`]. Dropping it ends the following.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl Monitor {
     /// Finds a group's living monitor: the one that holds the lock on the file with its id.
     pub fn find(folder: &GroupFolder) -> Result<Option<Self>, SandboxError> {
         let said = || format!("look for the monitor of {}", folder.path().display());
-        let Ok(file) = File::open(folder.pid()) else { return Ok(None) };
+        let Some(file) = its_file(folder) else { return Ok(None) };
         if !is_locked(&file).doing(said)? {
             return Ok(None);
         }
@@ -87,6 +90,21 @@ impl Monitor {
             options,
         );
     }
+}
+
+/// The file with a monitor's id. One whose starter was killed in that instant gives it its name itself, in a moment.
+fn its_file(folder: &GroupFolder) -> Option<File> {
+    for _ in 0..STARTING.0 {
+        let named = File::open(folder.pid()).ok();
+        let Ok(unnamed) = File::open(folder.pid_to_be()) else {
+            return named.or_else(|| File::open(folder.pid()).ok());
+        };
+        if named.is_some() || !is_locked(&unnamed).unwrap_or(false) {
+            return named;
+        }
+        std::thread::sleep(STARTING.1);
+    }
+    None
 }
 
 /// Whether a monitor holds the lock. The look takes a shared lock for an instant, which no monitor waits for.

@@ -51,7 +51,7 @@ pub fn tell(folder: &GroupFolder, error: &SandboxError) {
 fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
     // Fails for the leader of a session only, which needs no new one.
     let _ = rustix::process::setsid();
-    let lock = hold_lock()?;
+    let lock = hold_lock(folder)?;
     let assignment: Assignment = record::read(&folder.spec())?
         .ok_or_else(|| SandboxError::Config(format!("{} has no spec.json", folder.path().display())))?;
     let started = match assignment.config.isolation {
@@ -70,7 +70,7 @@ fn run(folder: &GroupFolder) -> Result<(), SandboxError> {
 
 fn run_spare(folder: &GroupFolder) -> Result<(), SandboxError> {
     let _ = rustix::process::setsid();
-    let (lock, engine) = (hold_lock()?, take_line()?);
+    let (lock, engine) = (hold_lock(folder)?, take_line()?);
     let spare: Spare = record::read(&folder.spare())?
         .ok_or_else(|| SandboxError::Config(format!("{} has no spare.json", folder.path().display())))?;
     let setup = Setup { shim: Some(spare.config.shim.clone()), network: Network::Later };
@@ -124,9 +124,10 @@ impl Lock {
 
 /// The engine started this process with the locked file of process ids as standard input: the lock is on the open
 /// file, so it was held before this process began and ends with it. The engine also writes the id.
-fn hold_lock() -> Result<Lock, SandboxError> {
+fn hold_lock(folder: &GroupFolder) -> Result<Lock, SandboxError> {
     let said = || "take the group's lock";
     let lock = std::io::stdin().as_fd().try_clone_to_owned().doing(said)?;
+    folder.name_monitor(&lock, std::process::id()).doing(said)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()).doing(said)?;
     rustix::stdio::dup2_stdin(&null).doing(said)?;
     Ok(Lock(lock))

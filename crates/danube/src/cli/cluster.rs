@@ -91,9 +91,12 @@ pub struct EgressArgs {
     /// Which cluster.
     #[command(flatten)]
     pub place: WhereArgs,
+    /// A server's danube.toml, whose cluster it is: all of the other options but names come from there.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "namespace", "instance", "coordinator_image"])]
+    pub config: Option<PathBuf>,
     /// The coordinator's image, named by digest: it has the Python that the canary needs.
-    #[arg(long, value_name = "IMAGE")]
-    pub coordinator_image: String,
+    #[arg(long, value_name = "IMAGE", required_unless_present = "config")]
+    pub coordinator_image: Option<String>,
     /// A name that jobs may reach, as in a pipeline's list.
     #[arg(long = "allow", value_name = "NAME[:PORT]")]
     pub allowed: Vec<String>,

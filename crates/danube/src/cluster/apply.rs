@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use danube_kube::services::apply::{self, How};
 use danube_kube::services::{self, Object, Registry, Services};
 
-use super::{ask, code};
+use super::{Way, ask, code};
 use crate::cli::cluster::{ApplyArgs, Part};
 use crate::error::CliError;
 
@@ -24,7 +24,7 @@ pub fn main(arguments: &ApplyArgs) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let how = How { dry_run: arguments.dry_run, force: arguments.force };
-    ask(&arguments.place, async |client| {
+    ask(&Way::Typed(&arguments.place), async |client| {
         let mut good = true;
         for object in &objects {
             let outcome = apply::apply(&client, object, how).await;

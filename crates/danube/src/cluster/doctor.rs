@@ -2,17 +2,21 @@
 
 use std::io::Write;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
 use std::process::ExitCode;
 
+use danube_config::server::KubernetesConfig;
 use danube_core::egress::{EgressMode, EgressPolicy, EgressRule};
+use danube_kube::Access;
 use danube_kube::doctor::verdict::Verdict;
 use danube_kube::doctor::{self, Canary, Fact, Place};
 use serde::Serialize;
 
-use super::{ask, code};
+use super::{Way, ask, code};
 use crate::cli::DoctorArgs;
 use crate::cli::cluster::{EgressArgs, WhereArgs};
 use crate::error::CliError;
+use crate::settings;
 
 #[derive(Serialize)]
 struct Report {
@@ -25,8 +29,8 @@ struct Report {
 /// What the cluster offers and lacks. Exit code 3 when something is not good.
 pub fn doctor(arguments: &DoctorArgs) -> Result<ExitCode, CliError> {
     let images = [arguments.shim_image.clone(), arguments.coordinator_image.clone()];
-    let place = place(&arguments.place, images);
-    let facts = ask(&arguments.place, async |client| doctor::look(&client, &place).await)?;
+    let (way, place) = subject(&arguments.place, arguments.config.as_deref(), images)?;
+    let facts = ask(&way, async |client| doctor::look(&client, &place).await)?;
     let good = facts.iter().all(|fact| fact.good);
     print(&Report { verdict: None, facts }, arguments.json)?;
     Ok(code(good))
@@ -34,15 +38,28 @@ pub fn doctor(arguments: &DoctorArgs) -> Result<ExitCode, CliError> {
 
 /// What a job can reach. Exit code 3 unless it is what its list says, and nothing else.
 pub fn egress(arguments: &EgressArgs) -> Result<ExitCode, CliError> {
-    let place = place(&arguments.place, [None, Some(arguments.coordinator_image.clone())]);
+    let images = [None, arguments.coordinator_image.clone()];
+    let (way, place) = subject(&arguments.place, arguments.config.as_deref(), images)?;
     let canary = canary(arguments)?;
-    let (verdict, facts) = ask(&arguments.place, async |client| doctor::egress(&client, &place, &canary).await)?;
+    let (verdict, facts) = ask(&way, async |client| doctor::egress(&client, &place, &canary).await)?;
     print(&Report { verdict: Some(verdict), facts }, arguments.json)?;
     Ok(code(verdict.is_good()))
 }
 
-fn place(of: &WhereArgs, [shim_image, coordinator_image]: [Option<String>; 2]) -> Place {
-    Place { namespace: of.namespace.clone(), instance: of.instance.clone(), shim_image, coordinator_image }
+/// Which cluster, which part of it and which images: as they were typed, or as danube.toml has them.
+fn subject<'a>(
+    typed: &'a WhereArgs,
+    config: Option<&Path>,
+    [shim_image, coordinator_image]: [Option<String>; 2],
+) -> Result<(Way<'a>, Place), CliError> {
+    let Some(config) = config else {
+        let (namespace, instance) = (typed.namespace.clone(), typed.instance.clone());
+        return Ok((Way::Typed(typed), Place { namespace, instance, shim_image, coordinator_image }));
+    };
+    let told = settings::read(config)?.kubernetes;
+    let way = Way::Server(Access { kubeconfig: told.kubeconfig, context: told.context });
+    let KubernetesConfig { namespace, instance, shim_image, coordinator_image, .. } = told;
+    Ok((way, Place { namespace, instance, shim_image, coordinator_image }))
 }
 
 fn canary(arguments: &EgressArgs) -> Result<Canary, CliError> {

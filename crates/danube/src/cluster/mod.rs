@@ -7,7 +7,7 @@ mod doctor;
 use std::process::ExitCode;
 
 use danube_core::job::ExitClass;
-use danube_kube::Client;
+use danube_kube::{Access, Client};
 
 use crate::cli::cluster::{Cluster, WhereArgs};
 use crate::error::CliError;
@@ -21,12 +21,23 @@ pub fn main(command: &Cluster) -> Result<ExitCode, CliError> {
     }
 }
 
+/// How a cluster is reached.
+enum Way<'a> {
+    /// As whoever types says, or as kubectl would.
+    Typed(&'a WhereArgs),
+    /// As a server is told.
+    Server(Access),
+}
+
 /// Asks the cluster something.
-fn ask<T>(place: &WhereArgs, question: impl AsyncFnOnce(Client) -> T) -> Result<T, CliError> {
+fn ask<T>(way: &Way<'_>, question: impl AsyncFnOnce(Client) -> T) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::infra)?;
     runtime.block_on(async {
-        let client = danube_kube::connect(place.kubeconfig.as_deref()).await.map_err(CliError::config)?;
-        Ok(question(client).await)
+        let client = match way {
+            Way::Typed(place) => danube_kube::connect(place.kubeconfig.as_deref()).await,
+            Way::Server(access) => access.client().await,
+        };
+        Ok(question(client.map_err(CliError::config)?).await)
     })
 }
 

@@ -31,6 +31,8 @@ pub struct Cluster {
     registries: Registries,
     /// By digest: written down with each job.
     coordinator_image: String,
+    /// Of a coordinator, and of any other container that asks for none: what a job had is written down with it.
+    limits: (Resources, Resources),
     demand: Demand,
     depth: Option<NonZeroU32>,
 }
@@ -44,6 +46,7 @@ impl Cluster {
             pods: connected.map_err(|error| CliError::infra(error).hint("danube.toml, [kubernetes]"))?,
             registries: Registries { dir: images },
             coordinator_image: config.coordinator_image.clone().unwrap_or_default(),
+            limits: (resources(config.coordinator), resources(config.worker)),
             demand: match config.isolation {
                 Isolation::Require => Demand::Require,
                 Isolation::Off => Demand::Nothing,
@@ -63,8 +66,14 @@ impl Cluster {
         plan.group.source = None;
         plan.delivery = Some(Delivery { workspace: places.workspace.clone(), source: places.source.clone() });
         plan.isolation = self.demand;
-        let coordinator = plan.group.containers.iter_mut().filter(|spec| spec.role == Role::Coordinator);
-        coordinator.for_each(|spec| spec.image = ImageSource::Reference(self.coordinator_image.clone()));
+        for spec in &mut plan.group.containers {
+            let limits = if spec.role == Role::Coordinator { &self.limits.0 } else { &self.limits.1 };
+            spec.resources.memory_bytes = spec.resources.memory_bytes.or(limits.memory_bytes);
+            spec.resources.cpu_millis = spec.resources.cpu_millis.or(limits.cpu_millis);
+            if spec.role == Role::Coordinator {
+                spec.image = ImageSource::Reference(self.coordinator_image.clone());
+            }
+        }
         self.pin(plan).map_err(|error| Refused { kind: FailureKind::ImagePull, message: error.to_string() })
     }
 
