@@ -180,7 +180,9 @@ fn killed_at_each_point_the_next_start_goes_on_as_if_nothing_had_been() {
     for failpoint in points {
         eprintln!("killed at {failpoint}");
         let project = Project::pipeline(BODY);
-        let mut command = Dev::command(&project, &COMPUTED);
+        // The monitor is to be the job's, and none that was started ahead of it.
+        let ahead = if failpoint == MONITOR_FAILPOINT { &["--warm", "0"][..] } else { &[] };
+        let mut command = Dev::command(&project, &[&COMPUTED[..], ahead].concat());
         command.env("DANUBE_FAILPOINT", failpoint);
         Dev::dies(command).unwrap_or_else(|| panic!("{failpoint} was not passed"));
         let dev = Dev::start(&project, &[&COMPUTED[..], &["--no-run"]].concat());

@@ -107,20 +107,37 @@ fn a_master_whose_lease_another_takes_ends_no_job_and_the_next_waits_until_that_
     assert_eq!(given_back, "");
 }
 
-#[test]
-fn a_pod_that_somebody_deletes_is_no_success_and_no_failure_of_the_script() {
+/// A job whose pod is taken away in the midst of its step by whoever may.
+fn stopped_from_outside(take_away: impl Fn(&Site, &str)) {
     let Some(site) = Site::on_cluster("step.run('true')") else { return };
     let serve = site.start();
     let id = begin(&site, &serve, SLOW);
     prints(&serve, &id, 5000);
     let pod = site.cluster().names("pods").pop().expect("a pod");
-    site.cluster().kubectl(&["delete", "pod", &pod, "--wait=false"]);
+    take_away(&site, &pod);
     let job = serve.end(&id);
     let (kind, said) = reason(&job);
     assert_eq!((&job["status"], kind.as_str()), (&json!("failure"), "evicted"), "{job}");
     assert!(said.contains("stopped from outside"), "{job}");
     site.cluster().empty();
     serve.stop_by(Signal::TERM).expect(0);
+}
+
+#[test]
+fn a_pod_that_somebody_deletes_is_no_success_and_no_failure_of_the_script() {
+    stopped_from_outside(|site, pod| drop(site.cluster().kubectl(&["delete", "pod", pod, "--wait=false"])));
+}
+
+/// As `kubectl drain` does it, before a node is taken out of service.
+#[test]
+fn a_pod_that_is_evicted_is_no_success_and_no_failure_of_the_script() {
+    stopped_from_outside(|site, pod| {
+        let namespace = &site.cluster().namespace;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/eviction");
+        let eviction =
+            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}});
+        site.cluster().kubectl_with(&["create", "--raw", &path, "--filename=-"], &eviction.to_string());
+    });
 }
 
 #[test]
