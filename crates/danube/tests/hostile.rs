@@ -200,13 +200,13 @@ attempt("vsock", lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM))
 
 #[test]
 fn two_runs_at_once_do_not_see_each_other() {
-    let waits = Project::pipeline("step.run('touch ready; while ! [ -e stop ]; do sleep 0.05; done', name='waits')");
-    let mut first = waits.start(&[]);
+    let waits = Project::pipeline("step.run('echo begun; while ! [ -e stop ]; do sleep 0.05; done', name='waits')");
+    let mut first = waits.watch(&[]);
+    first.until(|event| event["type"] == "log");
     let look = Project::pipeline(
         "step.run('ls /proc | grep -c \"^[0-9]\"; cat /proc/[0-9]*/cmdline | tr \"\\\\0\" \" \"', name='look')",
     );
     look.run(&[]).expect(0).never_says("while ! [");
-    let id = rustix::process::Pid::from_child(&first);
-    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("still running");
-    assert_eq!(first.wait().expect("ended").code(), Some(130));
+    first.signal(rustix::process::Signal::INT);
+    assert_eq!(first.child.wait().expect("ended").code(), Some(130));
 }

@@ -22,7 +22,8 @@ pub fn of_installer() -> ResourceRequirements {
     requirements(INSTALLER)
 }
 
-/// What all containers of a pod may use together: their own limits, and one worker's for those that are added later.
+/// What all containers of a pod may use together: their own limits, and one worker's for those that are added later. Never less
+/// than the installer of the shim, which runs before them: an API server refuses such a pod.
 pub fn of_pod(spec: &GroupSpec, settings: &Settings) -> ResourceRequirements {
     let each = spec.containers.iter().map(|container| effective(container, settings));
     let sum = each.chain([settings.worker]).fold(Resources::default(), |sum, one| Resources {
@@ -30,7 +31,11 @@ pub fn of_pod(spec: &GroupSpec, settings: &Settings) -> ResourceRequirements {
         memory_bytes: added(sum.memory_bytes, one.memory_bytes),
         ..sum
     });
-    requirements(sum)
+    requirements(Resources {
+        cpu_millis: sum.cpu_millis.map(|cpu| cpu.max(INSTALLER.cpu_millis.unwrap_or_default())),
+        memory_bytes: sum.memory_bytes.map(|memory| memory.max(INSTALLER.memory_bytes.unwrap_or_default())),
+        ..sum
+    })
 }
 
 fn effective(container: &ContainerSpec, settings: &Settings) -> Resources {

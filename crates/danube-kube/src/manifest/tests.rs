@@ -153,3 +153,17 @@ fn a_pod_s_limits_are_its_containers_and_room_for_one_more() {
     assert_eq!(limits["cpu"].0, "10500m");
     assert_eq!(limits["memory"].0, ((256 + 2048 + 8192 + 2048 + 2048_u64) << 20).to_string());
 }
+
+#[test]
+fn a_pod_of_small_containers_has_room_for_the_installer_of_the_shim() {
+    let small = Resources { cpu_millis: Some(10), memory_bytes: Some(4 << 20), disk_bytes: None, pids: None };
+    let settings = Settings { coordinator: small, worker: small, ..settings() };
+    let mut group = group();
+    group.containers.truncate(2);
+    let made = pod(&group, &settings).expect("a pod").spec.expect("a spec");
+    let of = |resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>| {
+        resources.and_then(|resources| resources.limits).expect("limits")
+    };
+    let installer = made.init_containers.iter().flatten().next().expect("it is the first").resources.clone();
+    assert_eq!(of(made.resources), of(installer));
+}
