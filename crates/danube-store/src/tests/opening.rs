@@ -184,7 +184,7 @@ async fn a_step_of_the_schema_that_fails_changes_nothing() {
 /// Each step of the schema is taken by a database that holds something. Add a line of sample rows with each step.
 #[tokio::test]
 async fn every_step_of_the_schema_keeps_what_is_there() {
-    const SAMPLES: [(i64, &str); 11] = [
+    const SAMPLES: [(i64, &str); 12] = [
         (
             1,
             "INSERT INTO jobs (id, pipeline, number, source_dirty, trigger, params, spec, status, created_ms)
@@ -235,6 +235,7 @@ async fn every_step_of_the_schema_keeps_what_is_there() {
         (9, "UPDATE jobs SET source_ref = 'main', source_title = 'Use a newer date picker'"),
         (10, "UPDATE jobs SET source_sha = 'c0', actor = 'ann'"),
         (11, "UPDATE jobs SET source_title = 'Use another date picker'"),
+        (12, "UPDATE pipelines SET warm = 1"),
     ];
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);
