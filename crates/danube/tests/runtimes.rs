@@ -214,7 +214,7 @@ fn a_step_that_needs_too_much_memory_is_told_so(site: &Site) {
     let (serve, job) = built(site, ", memory='64Mi'", &body);
     if job["status"] == "success" {
         println!("skipped: this machine sets no memory limits");
-        return;
+        return ends(serve, &job, "success");
     }
     let said = job["reason"]["message"].as_str().unwrap_or_default();
     assert_eq!(job["reason"]["kind"], "oom", "{job}");
