@@ -54,7 +54,8 @@ class Site:
             (self.dir / name / path).parent.mkdir(parents=True, exist_ok=True)
             (self.dir / name / path).write_text(text)
         who = ["-c", "user.name=b", "-c", "user.email=b@example.com"]
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "bench", "--allow-empty"]):
+        first = [] if (self.dir / name / ".git").exists() else [["init", "-q", "--initial-branch=main"]]
+        for words in (*first, ["add", "-A"], [*who, "commit", "-qm", "bench", "--allow-empty"]):
             subprocess.run(["git", "-C", self.dir / name, *words], check=True)
 
     def warm(self, count):
@@ -96,11 +97,14 @@ class Site:
         shutil.rmtree(self.dir)
 
 
-def bare(site, name):
-    """Seconds from a pod's making to its running."""
+def bare(site, name, like_a_job=False):
+    """Seconds from a pod's making to its running: of one container, or of two after an init container, as a job's has them."""
     image = site.facts["IMAGE_WORKER"]
     container = {"name": "only", "image": image, "command": ["sleep", "900"], "resources": SMALL}
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "hostUsers": False, "containers": [container]}
+    if like_a_job:
+        spec["initContainers"] = [container | {"name": "first", "command": ["true"]}]
+        spec["containers"] = [container, container | {"name": "second"}]
     started = time.monotonic()
     site.api.ask("POST", PODS, {"metadata": {"name": name}, "spec": spec})
     for seen in site.api.watch(PODS, f"metadata.name={name}"):
@@ -120,12 +124,15 @@ def spread(values):
 
 def begin(site):
     site.body("step.run('date +%s.%N')")
-    pods, jobs = [], []
+    pods, alike, jobs = [], [], []
     for n in range(PAIRS):
         pods.append(bare(site, f"bare-{n}"))
         site.api.raw("DELETE", f"{PODS}/bare-{n}")
+        alike.append(bare(site, f"alike-{n}", like_a_job=True))
+        site.api.raw("DELETE", f"{PODS}/alike-{n}")
         jobs.append(first_command(site))
     ratio = statistics.median(job / pod for job, pod in zip(jobs, pods))
+    print(f"B2 a bare pod with an init container and two others to Running {spread(alike)}")
     print(f"B2 a bare pod to Running {spread(pods)}, trigger to first command {spread(jobs)}, {ratio:.2f} x, {PAIRS} pairs")
 
 
