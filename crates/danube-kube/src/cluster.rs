@@ -229,15 +229,13 @@ impl Runtime for Kubernetes {
     }
 
     async fn open(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
-        match self.exec(attempt, container).await {
-            Err(RuntimeError::NotRunning(name)) => Err(RuntimeError::NotRunning(name)),
-            // Most often it does not run yet. Whoever asked would ask again, and later than the cluster can tell.
-            Err(_) => {
-                let _ = tokio::time::timeout(SOON, self.until_it_runs(attempt, container)).await;
-                self.exec(attempt, container).await
-            }
-            opened => opened,
+        if let Ok(opened) = self.exec(attempt, container).await {
+            return Ok(opened);
         }
+        // Most often it does not run yet, for which a node has the same words as for one that is gone. Whoever asked would ask
+        // again, and later than the cluster can tell.
+        let _ = tokio::time::timeout(SOON, self.until_it_runs(attempt, container)).await;
+        self.exec(attempt, container).await
     }
 
     fn watch(&self, attempt: &AttemptId) -> Events {
