@@ -229,12 +229,14 @@ impl Runtime for Kubernetes {
     }
 
     async fn open(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
-        if let Ok(opened) = self.exec(attempt, container).await {
-            return Ok(opened);
+        // An exec in a container that does not run yet succeeds, and its stream ends at once. Whoever asked would ask again, and
+        // later than the cluster can tell.
+        if !self.known.has_run(attempt, container) {
+            self.whose(attempt).await?;
+            let runs = tokio::time::timeout(SOON, self.until_it_runs(attempt, container)).await;
+            runs.unwrap_or_else(|_| Err(RuntimeError::Transient(format!("{container} does not run yet"))))?;
+            self.known.note_running(attempt, container);
         }
-        // Most often it does not run yet, for which a node has the same words as for one that is gone. Whoever asked would ask
-        // again, and later than the cluster can tell.
-        let _ = tokio::time::timeout(SOON, self.until_it_runs(attempt, container)).await;
         self.exec(attempt, container).await
     }
 

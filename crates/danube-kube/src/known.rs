@@ -32,19 +32,33 @@ impl Known {
     }
 }
 
-/// The pods that are known. Cloning shares them.
+/// The pods that are known, and which of their containers were seen to run. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub struct Pods(Arc<Mutex<BTreeMap<AttemptId, Known>>>);
+pub struct Pods(Arc<Mutex<BTreeMap<AttemptId, (Known, BTreeSet<ContainerName>)>>>);
 
 impl Pods {
     /// Remembers an attempt's.
     pub fn note(&self, attempt: &AttemptId, known: &Known) {
-        self.all().insert(attempt.clone(), known.clone());
+        let mut all = self.all();
+        let ran = all.remove(attempt).map(|(_, ran)| ran).unwrap_or_default();
+        all.insert(attempt.clone(), (known.clone(), ran));
+    }
+
+    /// Remembers that one of its containers runs, or did.
+    pub fn note_running(&self, attempt: &AttemptId, container: &ContainerName) {
+        if let Some((_, ran)) = self.all().get_mut(attempt) {
+            ran.insert(container.clone());
+        }
+    }
+
+    /// Whether that was seen.
+    pub fn has_run(&self, attempt: &AttemptId, container: &ContainerName) -> bool {
+        self.all().get(attempt).is_some_and(|(_, ran)| ran.contains(container))
     }
 
     /// An attempt's.
     pub fn get(&self, attempt: &AttemptId) -> Option<Known> {
-        self.all().get(attempt).cloned()
+        self.all().get(attempt).map(|(known, _)| known.clone())
     }
 
     /// Forgets an attempt's.
@@ -52,7 +66,7 @@ impl Pods {
         self.all().remove(attempt);
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Known>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<AttemptId, (Known, BTreeSet<ContainerName>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
