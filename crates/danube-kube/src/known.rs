@@ -32,9 +32,12 @@ impl Known {
     }
 }
 
-/// The pods that are known, and which of their containers were seen to run. Cloning shares them.
+/// An attempt's pod, and which of its containers were seen to run.
+type Entries = BTreeMap<AttemptId, (Known, BTreeSet<ContainerName>)>;
+
+/// The pods that are known. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub struct Pods(Arc<Mutex<BTreeMap<AttemptId, (Known, BTreeSet<ContainerName>)>>>);
+pub struct Pods(Arc<Mutex<Entries>>);
 
 impl Pods {
     /// Remembers an attempt's.
@@ -66,7 +69,7 @@ impl Pods {
         self.all().remove(attempt);
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<AttemptId, (Known, BTreeSet<ContainerName>)>> {
+    fn all(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
