@@ -76,7 +76,7 @@ struct Done;
 
 impl Follower {
     async fn run(mut self, pods: Api<Pod>, wanted: watcher::Config) {
-        // Without pauses it would ask an API server that is away thousands of times in a second.
+        // Without pauses it would ask an API server that is away as fast as it can refuse.
         let mut events = watcher::watcher(pods, wanted).backoff(Pauses::default()).boxed();
         let mut listed = false;
         loop {
