@@ -17,18 +17,19 @@ PAIRS, STEPS, MIB, MANY = (
 )
 SPACE = f"danube-bench-{os.getpid()}"
 PODS = f"/api/v1/namespaces/{SPACE}/pods"
-SMALL = {"limits": {"cpu": "100m", "memory": "128Mi"}}
+# Half a processor is what a coordinator has by default; of a worker's default one the node could not hold a pod.
+USUAL, SMALL = "500m", "100m"
 
 
 class Site:
     """A server with one application, whose jobs are pods of a namespace of its own."""
 
-    def __init__(self, danube, bench, facts):
+    def __init__(self, danube, bench, facts, cpu):
         sys.path.insert(0, str(bench.ROOT / "checks/cluster"))
         from api import Api
         from settings import Cluster
 
-        self.danube, self.facts, self.bench, self.dir = danube, facts, bench, Path(tempfile.mkdtemp(prefix="danube-bench-"))
+        self.facts, self.bench, self.cpu, self.dir = facts, bench, cpu, Path(tempfile.mkdtemp(prefix="danube-bench-"))
         self.api = Api(Cluster(facts["CLUSTER"]))
         self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE}})
         while self.api.raw("GET", f"/api/v1/namespaces/{SPACE}/serviceaccounts/default")[0] != 200:
@@ -41,8 +42,8 @@ class Site:
         (self.dir / "danube.toml").write_text(
             f'data_dir = "{self.dir}/data"\nlisten = "127.0.0.1:0"\nruntime = "kubernetes"\n[config]\nurl = "{self.dir}/config"\nsync_interval = "1s"\n[limits]\njobs = {MANY}\n'
             f'[kubernetes]\nkubeconfig = "{self.dir}/kubeconfig"\nnamespace = "{SPACE}"\nshim_image = "{facts["IMAGE_SHIM"]}"\n'
-            f'coordinator_image = "{facts["IMAGE_COORDINATOR"]}"\nenforcement = "off"\nworker_cpu = "100m"\nworker_memory = "128Mi"\n'
-            'coordinator_cpu = "100m"\ncoordinator_memory = "128Mi"\nworkspace = "100Mi"\n')
+            f'coordinator_image = "{facts["IMAGE_COORDINATOR"]}"\nenforcement = "off"\nworker_cpu = "{cpu}"\nworker_memory = "128Mi"\n'
+            f'coordinator_cpu = "{cpu}"\ncoordinator_memory = "128Mi"\nworkspace = "100Mi"\n')
         environment = os.environ | {"SSL_CERT_FILE": facts["CA"]}
         self.serve = subprocess.Popen([danube, "serve", "--config", self.dir / "danube.toml"], env=environment, stderr=subprocess.DEVNULL)
         while not (self.dir / "data/serve.json").exists():
@@ -94,13 +95,15 @@ class Site:
         self.serve.terminate()
         self.serve.wait()
         self.api.ask("DELETE", f"/api/v1/namespaces/{SPACE}")
+        while self.api.raw("GET", f"/api/v1/namespaces/{SPACE}")[0] == 200:
+            time.sleep(0.1)
         shutil.rmtree(self.dir)
 
 
 def bare(site, name, like_a_job=False):
     """Seconds from a pod's making to its running: of one container, or of two after an init container, as a job's has them."""
     image = site.facts["IMAGE_WORKER"]
-    container = {"name": "only", "image": image, "command": ["sleep", "900"], "resources": SMALL}
+    container = {"name": "only", "image": image, "command": ["sleep", "900"], "resources": {"limits": {"cpu": site.cpu, "memory": "128Mi"}}}
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "hostUsers": False, "containers": [container]}
     if like_a_job:
         spec["initContainers"] = [container | {"name": "first", "command": ["true"]}]
@@ -209,10 +212,12 @@ def measure(danube, bench):
     if "DANUBE_CLUSTER_FACTS" not in os.environ:
         sys.exit("no cluster: checks/cluster/run up --name bench > FILE, then DANUBE_CLUSTER_FACTS=FILE")
     lines = Path(os.environ["DANUBE_CLUSTER_FACTS"]).read_text().splitlines()
-    site = Site(danube, bench, dict(line.split("=", 1) for line in lines))
-    try:
-        print(f"PSS of the master, idle: {bench.pss(site.serve.pid):.1f} MB; load {os.getloadavg()[0]:.0f}")
-        for part in (begin, warm, steps, output, many):
-            part(site)
-    finally:
-        site.close()
+    facts = dict(line.split("=", 1) for line in lines)
+    for cpu, parts in ((USUAL, (begin, warm, steps, output)), (SMALL, (many,))):
+        site = Site(danube, bench, facts, cpu)
+        try:
+            print(f"PSS of the master, idle: {bench.pss(site.serve.pid):.1f} MB; load {os.getloadavg()[0]:.0f}; containers with {cpu} of CPU")
+            for part in parts:
+                part(site)
+        finally:
+            site.close()

@@ -370,11 +370,15 @@ pub mod shim_env {
     /// read one line there, a [`super::Assigned`] as JSON, and ends when there is none.
     pub const LATE_FD: &str = "DANUBE_SHIM_LATE_FD";
     /// Seconds. A shim that has it was started ahead, for nobody, and waits so long at its own socket: each stream of a
-    /// master begins there with such a line, and all with the same. It ends when none comes.
+    /// master begins there with such a line, and all with the same; before anything else it hears empty lines
+    /// ([`super::HEARTBEAT`]). It ends when none comes.
     pub const LATE: &str = "DANUBE_SHIM_LATE_S";
     /// Program and arguments, as JSON, that a shim started ahead starts ahead itself: the SDK's runner.
     pub const READY: &str = "DANUBE_SHIM_READY";
 }
+
+/// How often a shim that was started ahead says, on each stream that has told it nothing yet, that it is there: by an empty line.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// What a shim that was started ahead is told when it is known for which job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use crate::names;
 use crate::patience;
 use crate::services::MANAGER;
 use crate::settings::{Enforcement, Settings};
-use crate::warm::Wishes;
+use crate::warm::{Lines, Wishes};
 use crate::{places, policy};
 
 /// A container that is added must run, or be in trouble, after this long.
@@ -40,6 +40,7 @@ pub struct Kubernetes {
     settings: Settings,
     known: Pods,
     wishes: Arc<Wishes>,
+    lines: Arc<Lines>,
 }
 
 impl std::fmt::Debug for Kubernetes {
@@ -52,7 +53,7 @@ impl Kubernetes {
     /// A runtime on the cluster that the client speaks to.
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
-        Self { client, settings, known: Pods::default(), wishes: Arc::default() }
+        Self { client, settings, known: Pods::default(), wishes: Arc::default(), lines: Arc::default() }
     }
 
     pub(crate) const fn parts(&self) -> (&Client, &Settings) {
@@ -69,6 +70,10 @@ impl Kubernetes {
 
     pub(crate) fn wishes(&self) -> &Wishes {
         &self.wishes
+    }
+
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     pub(crate) fn pods(&self) -> Api<Pod> {
@@ -146,11 +151,17 @@ impl Kubernetes {
 
     async fn exec(&self, attempt: &AttemptId, container: &ContainerName) -> Result<ExecStream, RuntimeError> {
         let known = self.whose(attempt).await?;
-        match exec::open(&self.pods(), &known.name, container.as_str(), known.introduction(container)).await {
-            Ok(stream) => Ok(stream),
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(RuntimeError::NotRunning(known.name)),
-            Err(error) => Err(said("reach a container", &error)),
-        }
+        let opened = match self.known.stream(attempt, container) {
+            Some(ahead) => Ok(ahead),
+            None => exec::open(&self.pods(), &known.name, container.as_str()).await,
+        };
+        let stream = match opened {
+            Ok(stream) => stream,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Err(RuntimeError::NotRunning(known.name)),
+            Err(error) => return Err(said("reach a container", &error)),
+        };
+        let Some(line) = known.introduction(container) else { return Ok(stream) };
+        stream.introduce(line).await.map_err(|error| RuntimeError::Transient(format!("reach a container: {error}")))
     }
 
     async fn place(&self, attempt: &AttemptId, container: &ContainerSpec) -> Result<(), RuntimeError> {

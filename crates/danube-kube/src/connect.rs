@@ -56,7 +56,7 @@ impl Kubernetes {
         let config = access.config().await?;
         let url = config.cluster_url.to_string();
         let unreachable = |why: String| ConnectError::Unreachable { url: url.clone(), why };
-        let client = client(config)?;
+        let client = client(&config)?;
         let version = client.apiserver_version().await.map_err(|error| unreachable(error.to_string()))?;
         let pod_resources = settings.pod_resources && has_pod_resources(&version.major, &version.minor);
         tracing::info!("the cluster at {url} is Kubernetes {}", version.git_version);
@@ -74,14 +74,15 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
         Some(path) => read(path, &KubeConfigOptions::default()).await?,
         None => Config::infer().await.map_err(|error| ConnectError::Nowhere(error.to_string()))?,
     };
-    client(config)
+    client(&config)
 }
 
-fn client(config: Config) -> Result<Client, ConnectError> {
-    // Only the first one of a process is taken, and all are this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = config.cluster_url.to_string();
-    Client::try_from(config).map_err(|error| ConnectError::Unreachable { url, why: error.to_string() })
+fn client(config: &Config) -> Result<Client, ConnectError> {
+    let unusable = |why: String| ConnectError::Unreachable { url: config.cluster_url.to_string(), why };
+    if config.proxy_url.is_some() {
+        return Err(unusable("the kubeconfig names a proxy (proxy-url), which Danube cannot use".to_owned()));
+    }
+    crate::client::client(config).map_err(|error| unusable(error.to_string()))
 }
 
 async fn read(path: &Path, options: &KubeConfigOptions) -> Result<Config, ConnectError> {
@@ -96,7 +97,7 @@ impl Access {
     /// # Errors
     /// When what it was told is not there, or cannot be read.
     pub async fn client(&self) -> Result<Client, ConnectError> {
-        client(self.config().await?)
+        client(&self.config().await?)
     }
 
     async fn config(&self) -> Result<Config, ConnectError> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -29,6 +29,8 @@ pub struct ExecStream {
     input: Pin<Box<dyn AsyncWrite + Send>>,
     over: Over,
     is_over: bool,
+    /// Empty lines come before anything else: the shim was started ahead, and said that it is there.
+    is_greeted: bool,
     /// Its task copies; dropping it ends the exec on this side.
     _process: AttachedProcess,
 }
@@ -39,16 +41,11 @@ impl fmt::Debug for ExecStream {
     }
 }
 
-/// Opens a stream to a container's shim; a shim that was started ahead is told first for which job it is.
+/// Opens a stream to a container's shim.
 ///
 /// # Errors
 /// When the API server or the node cannot be reached, or refuse.
-pub async fn open(
-    pods: &Api<Pod>,
-    pod: &str,
-    container: &str,
-    introduction: Option<&str>,
-) -> Result<ExecStream, kube::Error> {
+pub async fn open(pods: &Api<Pod>, pod: &str, container: &str) -> Result<ExecStream, kube::Error> {
     let wanted = AttachParams {
         container: Some(container.to_owned()),
         stdin: true,
@@ -62,12 +59,7 @@ pub async fn open(
     let asked = pods.exec(pod, manifest::BRIDGE, &wanted);
     let late = || kube::Error::Service(format!("no answer to an exec within {PATIENCE:?}").into());
     let process = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| late())??;
-    let stream = ExecStream::of(process);
-    let mut stream = stream.ok_or_else(|| kube::Error::Service("an exec without its streams".into()))?;
-    if let Some(line) = introduction {
-        stream.write_all(line.as_bytes()).await.map_err(|error| kube::Error::Service(error.into()))?;
-    }
-    Ok(stream)
+    ExecStream::of(process).ok_or_else(|| kube::Error::Service("an exec without its streams".into()))
 }
 
 impl ExecStream {
@@ -79,18 +71,38 @@ impl ExecStream {
             // Whatever it says, the bridge is gone: what became of the container is the pod's to tell.
             over: Box::pin(async move { drop(status.await) }),
             is_over: false,
+            is_greeted: false,
             _process: process,
         })
     }
 
-    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        self.is_over = self.is_over || self.over.as_mut().poll(context).is_ready();
-        self.is_over
+    /// Tells a shim that was started ahead for which job it is.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub async fn introduce(mut self, line: &str) -> io::Result<Self> {
+        self.write_all(line.as_bytes()).await?;
+        self.is_greeted = true;
+        Ok(self)
     }
-}
 
-impl AsyncRead for ExecStream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// How often a shim that was told nothing yet said, since this was asked last, that it is there. None when the stream is
+    /// over, or something else was said.
+    pub fn greetings(&mut self) -> Option<u64> {
+        let (mut count, mut context, mut bytes) = (0, Context::from_waker(Waker::noop()), [0; 64]);
+        loop {
+            let mut into = ReadBuf::new(&mut bytes);
+            match self.poll_output(&mut context, &mut into) {
+                Poll::Pending => return Some(count),
+                Poll::Ready(Ok(())) if !into.filled().is_empty() && into.filled().iter().all(|byte| *byte == b'\n') => {
+                    count += into.filled().len() as u64;
+                }
+                Poll::Ready(_) => return None,
+            }
+        }
+    }
+
+    fn poll_output(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Poll::Ready(read) = self.output.as_mut().poll_read(context, into) {
             return Poll::Ready(read);
         }
@@ -101,6 +113,30 @@ impl AsyncRead for ExecStream {
         match self.output.as_mut().poll_read(context, into) {
             Poll::Ready(read) => Poll::Ready(read),
             Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.is_over = self.is_over || self.over.as_mut().poll(context).is_ready();
+        self.is_over
+    }
+}
+
+impl AsyncRead for ExecStream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let before = into.filled().len();
+            ready!(self.poll_output(context, into))?;
+            let greetings = into.filled()[before..].iter().take_while(|byte| **byte == b'\n').count();
+            if !self.is_greeted || into.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            into.filled_mut().copy_within(before + greetings.., before);
+            into.set_filled(into.filled().len() - greetings);
+            if into.filled().len() > before {
+                self.is_greeted = false;
+                return Poll::Ready(Ok(()));
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use danube_core::id::{AttemptId, ContainerName};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::exec::ExecStream;
 use crate::{manifest, names};
 
 /// A pod, and how its shims are spoken to.
@@ -32,36 +33,61 @@ impl Known {
     }
 }
 
-/// An attempt's pod, and which of its containers were seen to run.
-type Entries = BTreeMap<AttemptId, (Known, BTreeSet<ContainerName>)>;
+/// What is known of an attempt's pod.
+#[derive(Debug)]
+struct Entry {
+    known: Known,
+    /// Those of its containers that were seen to run.
+    ran: BTreeSet<ContainerName>,
+    /// Streams that were opened before the pod was the attempt's.
+    streams: BTreeMap<ContainerName, ExecStream>,
+}
 
 /// The pods that are known. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub struct Pods(Arc<Mutex<Entries>>);
+pub struct Pods(Arc<Mutex<BTreeMap<AttemptId, Entry>>>);
 
 impl Pods {
     /// Remembers an attempt's.
     pub fn note(&self, attempt: &AttemptId, known: &Known) {
         let mut all = self.all();
-        let ran = all.remove(attempt).map(|(_, ran)| ran).unwrap_or_default();
-        all.insert(attempt.clone(), (known.clone(), ran));
+        match all.get_mut(attempt) {
+            Some(entry) => entry.known = known.clone(),
+            None => {
+                let entry = Entry { known: known.clone(), ran: BTreeSet::new(), streams: BTreeMap::new() };
+                all.insert(attempt.clone(), entry);
+            }
+        }
     }
 
     /// Remembers that one of its containers runs, or did.
     pub fn note_running(&self, attempt: &AttemptId, container: &ContainerName) {
-        if let Some((_, ran)) = self.all().get_mut(attempt) {
-            ran.insert(container.clone());
+        if let Some(entry) = self.all().get_mut(attempt) {
+            entry.ran.insert(container.clone());
         }
     }
 
     /// Whether that was seen.
     pub fn has_run(&self, attempt: &AttemptId, container: &ContainerName) -> bool {
-        self.all().get(attempt).is_some_and(|(_, ran)| ran.contains(container))
+        self.all().get(attempt).is_some_and(|entry| entry.ran.contains(container))
+    }
+
+    /// Keeps streams into an attempt's pod until they are asked for.
+    pub fn keep(&self, attempt: &AttemptId, streams: BTreeMap<ContainerName, ExecStream>) {
+        if let Some(entry) = self.all().get_mut(attempt) {
+            entry.ran.extend(streams.keys().cloned());
+            entry.streams = streams;
+        }
+    }
+
+    /// One of those, once.
+    pub fn stream(&self, attempt: &AttemptId, container: &ContainerName) -> Option<ExecStream> {
+        self.all().get_mut(attempt)?.streams.remove(container)
     }
 
     /// An attempt's.
     pub fn get(&self, attempt: &AttemptId) -> Option<Known> {
-        self.all().get(attempt).map(|(known, _)| known.clone())
+        self.all().get(attempt).map(|entry| entry.known.clone())
     }
 
     /// Forgets an attempt's.
@@ -69,7 +95,7 @@ impl Pods {
         self.all().remove(attempt);
     }
 
-    fn all(&self) -> MutexGuard<'_, Entries> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 //! profile ([`policy`]); and what a cluster says of a pod is read into the words that the rest of Danube knows
 //! ([`standing`]). All of that is pure; only `cluster`, `exec`, `follow` and `warm` speak to an API server.
 
+mod client;
 mod cluster;
 mod connect;
 pub mod doctor;

@@ -8,11 +8,12 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use danube_core::runtime::{Assigned, shim_env};
+use danube_core::runtime::{Assigned, HEARTBEAT, shim_env};
 use danube_proto::v1::start_request::Command;
 use danube_proto::v1::{Argv, StartRequest};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::sleep;
 
 use crate::config::{Config, Late};
 use crate::error::Error;
@@ -31,6 +32,23 @@ const LONGEST: usize = 4096;
 const TOLD: usize = 60 * 1024;
 /// Tells the program that it is to wait (`danube-runner.py`).
 const WAITS: &str = "DANUBE_WAITS";
+
+/// A stream after the line that says for which job, and the job. Until then it hears every few seconds that somebody is here
+/// (an empty line): whoever opened it ahead knows that it still leads here, and what lies between does not take it for
+/// forgotten. None when it ends before, or begins with something else.
+pub async fn introduction(mut stream: UnixStream) -> Option<(UnixStream, Assigned)> {
+    let (mut read_half, mut write_half) = stream.split();
+    let heartbeat = async {
+        while write_half.write_all(b"\n").await.is_ok() {
+            sleep(HEARTBEAT).await;
+        }
+    };
+    let said = tokio::select! {
+        said = read(&mut read_half) => said?,
+        () = heartbeat => return None,
+    };
+    Some((stream, said))
+}
 
 /// Waits until it is known for which job this shim is. False when it is for none.
 pub async fn told(config: &mut Config, context: &Context, listener: &mut Listener) -> Result<bool, Error> {
@@ -59,7 +77,7 @@ fn stream(fd: i32) -> Result<UnixStream, Error> {
 }
 
 /// The line that says for which job, and not a byte beyond it. None when there is none.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Assigned> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Assigned> {
     let mut line = Vec::new();
     while line.len() < LONGEST {
         match stream.read_u8().await.ok()? {

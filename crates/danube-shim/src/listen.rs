@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use danube_core::runtime::{Assigned, shim_env};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_stream::Stream;
 
 use crate::config::Listen;
@@ -20,7 +22,7 @@ use crate::roots::open_root;
 
 /// After a failed accept (no descriptors left) the next try waits.
 const BREATH: Duration = Duration::from_millis(50);
-/// Whoever comes must say for which job within this time, if it must at all.
+/// Whoever comes must say for which job within this time, once that is known.
 const INTRODUCTION: Duration = Duration::from_secs(10);
 
 /// The listening socket.
@@ -31,8 +33,21 @@ pub struct Listener {
     outsiders_only: bool,
     /// The stream by which it was told for which job this shim is.
     first: Option<UnixStream>,
-    /// What every stream begins with then.
-    assigned: Option<Assigned>,
+    /// How a stream must begin.
+    beginning: Beginning,
+    /// Streams that have not begun yet.
+    silent: JoinSet<Option<(UnixStream, Assigned)>>,
+}
+
+/// How a stream must begin.
+#[derive(Debug)]
+enum Beginning {
+    /// As it likes: this shim was not started ahead.
+    Any,
+    /// With a job, whichever that is.
+    WithAJob,
+    /// With this one.
+    With(Assigned),
 }
 
 impl Listener {
@@ -43,24 +58,16 @@ impl Listener {
             Listen::Path(path) => (bind(path, 0o600)?, true),
         };
         let outsiders_only = by_path && pid_one;
-        Ok(Self { socket: asynchronous(socket)?, outsiders_only, first: None, assigned: None })
+        let (socket, silent) = (asynchronous(socket)?, JoinSet::new());
+        Ok(Self { socket, outsiders_only, first: None, beginning: Beginning::Any, silent })
     }
 
     /// Waits for the first stream that says for which job this shim is. None when nobody has said so for so long.
     pub async fn introduced(&mut self, patience: Duration) -> Option<Assigned> {
-        let said = async {
-            loop {
-                let Some(mut stream) = self.accept().await else {
-                    tokio::time::sleep(BREATH).await;
-                    continue;
-                };
-                if let Some(assigned) = introduction(&mut stream).await {
-                    return (stream, assigned);
-                }
-            }
-        };
-        let (stream, assigned) = tokio::time::timeout(patience, said).await.ok()?;
-        (self.first, self.assigned) = (Some(stream), Some(assigned.clone()));
+        self.beginning = Beginning::WithAJob;
+        let (stream, assigned) = timeout(patience, self.next()).await.ok()?;
+        let assigned = assigned?;
+        (self.first, self.beginning) = (Some(stream), Beginning::With(assigned.clone()));
         Some(assigned)
     }
 
@@ -68,42 +75,48 @@ impl Listener {
     pub fn incoming(mut self, masters: Arc<Masters>) -> impl Stream<Item = std::io::Result<Link>> {
         let (give, take) = tokio::sync::mpsc::channel(1);
         tokio::spawn(async move {
-            if let Some(first) = self.first.take() {
-                let _ = give.send(Ok(masters.admit(first))).await;
-            }
+            let mut next = self.first.take();
             while !give.is_closed() {
-                let Some(stream) = self.accept().await else {
-                    tokio::time::sleep(BREATH).await;
-                    continue;
+                let stream = match next.take() {
+                    Some(first) => first,
+                    None => self.next().await.0,
                 };
-                // One that says nothing holds up no other.
-                let (expected, give, masters) = (self.assigned.clone(), give.clone(), masters.clone());
-                tokio::spawn(async move {
-                    if let Some(stream) = expected_of(stream, expected).await {
-                        let _ = give.send(Ok(masters.admit(stream))).await;
-                    }
-                });
+                let _ = give.send(Ok(masters.admit(stream))).await;
             }
         });
         tokio_stream::wrappers::ReceiverStream::new(take)
     }
 
-    async fn accept(&self) -> Option<UnixStream> {
-        let (stream, _) = self.socket.accept().await.ok()?;
-        (!self.outsiders_only || comes_from_outside(&stream)).then_some(stream)
+    /// The next stream that has begun as it must, and with what. One that says nothing holds up no other.
+    async fn next(&mut self) -> (UnixStream, Option<Assigned>) {
+        loop {
+            tokio::select! {
+                accepted = accept(&self.socket, self.outsiders_only) => match (accepted, &self.beginning) {
+                    (None, _) => sleep(BREATH).await,
+                    (Some(stream), Beginning::Any) => return (stream, None),
+                    (Some(stream), Beginning::WithAJob) => drop(self.silent.spawn(late::introduction(stream))),
+                    (Some(stream), Beginning::With(_)) => {
+                        let said = timeout(INTRODUCTION, late::introduction(stream));
+                        self.silent.spawn(async move { said.await.ok().flatten() });
+                    }
+                },
+                Some(said) = self.silent.join_next() => if let Ok(Some((stream, assigned))) = said
+                    && self.is_expected(&assigned)
+                {
+                    return (stream, Some(assigned));
+                },
+            }
+        }
+    }
+
+    fn is_expected(&self, assigned: &Assigned) -> bool {
+        !matches!(&self.beginning, Beginning::With(job) if job != assigned)
     }
 }
 
-async fn introduction(stream: &mut UnixStream) -> Option<Assigned> {
-    tokio::time::timeout(INTRODUCTION, late::read(stream)).await.ok()?
-}
-
-/// A stream that begins as it must, after its beginning.
-async fn expected_of(mut stream: UnixStream, expected: Option<Assigned>) -> Option<UnixStream> {
-    match expected {
-        None => Some(stream),
-        expected => (introduction(&mut stream).await == expected).then_some(stream),
-    }
+async fn accept(socket: &UnixListener, outsiders_only: bool) -> Option<UnixStream> {
+    let (stream, _) = socket.accept().await.ok()?;
+    (!outsiders_only || comes_from_outside(&stream)).then_some(stream)
 }
 
 /// A listening socket at a path, whoever was there before. A socket's address is short, its path need not be: the

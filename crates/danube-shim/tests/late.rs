@@ -18,9 +18,16 @@ async fn says(socket: &std::path::Path, line: &str) -> UnixStream {
     stream
 }
 
+/// The master of a stream that was begun. Before anything else it hears that somebody is there.
+async fn heard_of(mut stream: UnixStream) -> Master {
+    assert_eq!(stream.read_u8().await.unwrap(), b'\n');
+    Master::over(stream).await.unwrap()
+}
+
 async fn is_hung_up_on(mut stream: UnixStream) {
-    let read = stream.read(&mut [0; 64]).await;
-    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    let mut heard = String::new();
+    let read = stream.read_to_string(&mut heard).await;
+    assert!(read.is_err() || heard.trim_matches('\n').is_empty(), "{heard:?}");
 }
 
 #[tokio::test]
@@ -32,25 +39,52 @@ async fn the_first_stream_tells_it_for_which_job_it_is_and_every_other_must_say_
     let silent = UnixStream::connect(&shim.socket).await.unwrap();
     drop(silent);
 
-    let mut master = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    let mut master = heard_of(says(&shim.socket, TOLD).await).await;
     master.hello(1).await.unwrap();
     assert_eq!(master.client.info(InfoRequest {}).await.unwrap().into_inner().nonce, "of-this-job");
     assert_eq!(master.run(&sh("echo on")).await.text(), "on\n");
 
     is_hung_up_on(says(&shim.socket, &TOLD.replace("this", "another")).await).await;
     is_hung_up_on(says(&shim.socket, "PRI * HTTP/2.0").await).await;
-    let mut again = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    let mut again = heard_of(says(&shim.socket, TOLD).await).await;
     again.hello(1).await.unwrap();
     assert_eq!(again.run(&sh("echo still")).await.text(), "still\n");
 }
 
 #[tokio::test]
+async fn streams_are_opened_ahead_hear_that_somebody_is_there_and_begin_when_the_job_is_known() {
+    let shim = Options::worker().late().start();
+    let mut ahead = Vec::new();
+    for _ in 0..3 {
+        let mut stream = UnixStream::connect(&shim.socket).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(stream.read_u8().await.unwrap(), b'\n');
+        }
+        ahead.push(stream);
+    }
+    let mut strange = ahead.remove(0);
+    for stream in &mut ahead {
+        stream.write_all(format!("{TOLD}\n").as_bytes()).await.unwrap();
+    }
+    let mut masters = Vec::new();
+    for (epoch, stream) in (1..).zip(ahead) {
+        let mut master = Master::over(stream).await.unwrap();
+        master.hello(epoch).await.unwrap();
+        masters.push(master);
+    }
+    assert_eq!(masters.pop().unwrap().run(&sh("echo on")).await.text(), "on\n");
+    strange.write_all(TOLD.replace("this", "another").as_bytes()).await.unwrap();
+    strange.write_all(b"\n").await.unwrap();
+    is_hung_up_on(strange).await;
+}
+
+#[tokio::test]
 async fn one_that_says_nothing_holds_up_nobody_once_the_job_is_known() {
     let shim = Options::worker().late().start();
-    let mut master = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    let mut master = heard_of(says(&shim.socket, TOLD).await).await;
     master.hello(1).await.unwrap();
     let _silent = UnixStream::connect(&shim.socket).await.unwrap();
-    let mut next = Master::over(says(&shim.socket, TOLD).await).await.unwrap();
+    let mut next = heard_of(says(&shim.socket, TOLD).await).await;
     next.hello(1).await.unwrap();
     assert_eq!(next.run(&sh("echo on")).await.text(), "on\n");
 }

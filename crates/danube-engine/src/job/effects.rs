@@ -197,8 +197,12 @@ where
             let exit_code = if name == ContainerName::coordinator() { exit_code } else { 0 };
             self.tasks.spawn(async move {
                 // A shim that exits at once takes its answer with it; the runtime tells of its end.
-                let _ =
+                let told =
                     link.call(|mut client| async move { client.shutdown(ShutdownRequest { exit_code }).await }).await;
+                if told.is_ok() {
+                    // Nothing is left to say: no new stream is tried while the cluster finds out that it ended.
+                    link.ended();
+                }
                 Ok(())
             });
         }

@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::settings::Settings;
 
-/// What the installer of the shim needs.
+/// What the installer of the shim needs. With less of a processor the container runtime takes longer to start it.
 const INSTALLER: Resources =
-    Resources { cpu_millis: Some(100), memory_bytes: Some(32 << 20), disk_bytes: None, pids: None };
+    Resources { cpu_millis: Some(250), memory_bytes: Some(32 << 20), disk_bytes: None, pids: None };
 
 /// A container's limits. It is promised as much as it may use, so that no neighbour takes it away.
 pub fn of(container: &ContainerSpec, settings: &Settings) -> ResourceRequirements {

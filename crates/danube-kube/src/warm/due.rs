@@ -17,6 +17,8 @@ const OLDEST_S: i64 = 45 * 60;
 pub struct Due<'a> {
     /// Of no use any more.
     pub remove: Vec<&'a Pod>,
+    /// As they are wished for.
+    pub keep: Vec<&'a Pod>,
     /// Missing.
     pub make: Vec<&'a Wish>,
 }
@@ -31,9 +33,8 @@ pub fn of<'a>(pods: &'a [Pod], wishes: &'a BTreeMap<String, Wish>, now: Timestam
         let wish = pipeline.and_then(|pipeline| wishes.get_key_value(pipeline));
         let is_of_use = is_usable(pod, now)
             && wish.is_none_or(|(name, wish)| is_alike(pod, &wish.pod) && takes_one(missing.get_mut(name)));
-        if !is_of_use {
-            due.remove.push(pod);
-        }
+        let list = if is_of_use { &mut due.keep } else { &mut due.remove };
+        list.push(pod);
     }
     due.make = missing.into_iter().flat_map(|(name, count)| wishes.get(name).into_iter().cycle().take(count)).collect();
     due

@@ -1,6 +1,6 @@
 //! Pods that are made ahead of their jobs: for pipelines that wish for them, of the shape that their last job had. Each is
 //! used once, by a job of its own pipeline and shape. Which there are is the cluster's to know: a master that starts finds
-//! those of the one before it.
+//! those of the one before it. Into each that runs there are streams already, which its job goes on with.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,12 +18,16 @@ use crate::known::Known;
 use crate::{manifest, names};
 
 mod due;
+mod lines;
 mod wishes;
 
+pub use lines::Lines;
 pub use wishes::Wishes;
 
 /// So often is looked whether one is missing, or of no use any more.
 const LOOK: Duration = Duration::from_secs(60);
+/// So soon while something was; then ever later.
+const SOON: Duration = Duration::from_secs(1);
 /// So long after a job began is another one made: that job's own start comes first.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -39,6 +43,7 @@ impl Kubernetes {
             match self.pods().patch(&pod.name_any(), &PatchParams::default(), &change).await {
                 Ok(taken) => {
                     self.known().note(&spec.attempt, &Known::of(&taken));
+                    self.known().keep(&spec.attempt, self.lines().take(&taken));
                     return Ok(true);
                 }
                 // It is gone, or was written in between; or this account may not: then its own pod is made.
@@ -53,25 +58,33 @@ impl Kubernetes {
 
     /// Keeps pods ready for the jobs to come, for as long as it is polled.
     pub async fn keep_warm(&self) -> Infallible {
+        let mut pause = SOON;
         loop {
-            match timeout(LOOK, self.wishes().changed()).await {
-                Ok(()) => tokio::time::sleep(QUIET).await,
-                Err(_) => self.wishes().forget_old(),
+            if timeout(pause, self.wishes().changed()).await.is_ok() {
+                pause = SOON;
+                tokio::time::sleep(QUIET).await;
+            } else {
+                pause = LOOK.min(pause * 2);
+                self.wishes().forget_old();
             }
-            if let Err(error) = self.warm_up().await {
+            match self.warm_up().await {
+                Ok(true) => pause = LOOK,
+                Ok(false) => {}
                 // Jobs run without as well.
-                tracing::warn!(%error, "no pod is made ahead of the next job");
+                Err(error) => tracing::warn!(%error, "no pod is made ahead of the next job"),
             }
         }
     }
 
-    async fn warm_up(&self) -> Result<(), RuntimeError> {
+    /// Whether all was there and ready.
+    async fn warm_up(&self) -> Result<bool, RuntimeError> {
         let wishes = self.wishes().all();
         let there = self.made_ahead(names::WARM).await?;
         let due = due::of(&there, &wishes, Timestamp::now());
         for pod in &due.remove {
             remove(&self.pods(), pod).await?;
         }
+        let is_whole = due.make.is_empty();
         for wish in due.make {
             self.hold(&wish.egress).await?;
             let mut pod = wish.pod.clone();
@@ -79,7 +92,7 @@ impl Kubernetes {
             let made = self.pods().create(&PostParams::default(), &pod).await;
             made.map_err(|error| said("make a pod ahead", &error))?;
         }
-        Ok(())
+        Ok(self.lines().keep(&self.pods(), &due.keep).await && is_whole)
     }
 
     /// Those of this instance that are nobody's yet.

@@ -20,10 +20,11 @@ use danube_proto::v1::start_request::Command;
 use danube_proto::v1::{Argv, End, Script, StartRequest, script};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, AttachParams, DeleteParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use master::Master;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 
 /// A cluster that stands.
 pub struct Cluster {
@@ -175,6 +176,15 @@ impl Place {
         let mut master = Master::over(stream).await.unwrap();
         assert_eq!(master.hello(epoch).await.unwrap().nonce, group.nonce);
         master
+    }
+
+    /// What a program says that an operator runs in a container.
+    pub async fn exec(&self, pod: &str, container: &str, argv: &[&str]) -> String {
+        let how = AttachParams::default().container(container).stderr(false);
+        let mut process = self.pods().exec(pod, argv.to_vec(), &how).await.unwrap();
+        let mut said = String::new();
+        process.stdout().unwrap().read_to_string(&mut said).await.unwrap();
+        said
     }
 
     pub async fn leave(self) {
