@@ -106,10 +106,11 @@ impl Kubernetes {
 
     /// Whether the group has a pod: one made by this master before, or by the one before it; or one that was made ahead.
     async fn has_one(&self, spec: &GroupSpec) -> Result<bool, RuntimeError> {
-        if let Some(there) = self.find(&spec.attempt).await? {
-            return is_of(&there, spec).map(|()| true);
+        let (there, ahead) = tokio::try_join!(self.find(&spec.attempt), self.ahead_of(spec))?;
+        match there {
+            Some(there) => is_of(&there, spec).map(|()| true),
+            None => self.take(ahead, spec).await,
         }
-        if spec.warm == 0 { Ok(false) } else { self.take(spec).await }
     }
 
     async fn make(&self, spec: &GroupSpec) -> Result<(), RuntimeError> {

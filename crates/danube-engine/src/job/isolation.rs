@@ -26,32 +26,34 @@ const WORKER: [u32; 11] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31];
 /// System calls are filtered (`Seccomp:` in /proc/1/status).
 const FILTERED: &str = "2";
 
-/// Looks at every container that was made with the job.
+/// Waits until every container that was made with the job answers, and looks at each: until then `/workspace` may still
+/// belong to nobody.
 ///
 /// # Errors
 /// The event that ends the job, when one is held by less than was asked for.
 pub async fn of_group<R: Runtime>(shared: &Shared<R>) -> Result<(), Event> {
-    for spec in &shared.plan.group.containers {
-        if let Some(link) = shared.link(&spec.name) {
-            let failed = |message| Event::GroupFailed(GroupFailure::Infra, message);
-            of_container(shared, &link, spec.name.as_str(), spec.role).await.map_err(failed)?;
+    let looks = shared.plan.group.containers.iter().map(|spec| async {
+        match shared.link(&spec.name) {
+            Some(link) => of_container(shared, &link, spec.name.as_str(), spec.role).await,
+            None => Ok(()),
         }
-    }
-    Ok(())
+    });
+    let failed = |message| Event::GroupFailed(GroupFailure::Infra, message);
+    futures_util::future::try_join_all(looks).await.map(drop).map_err(failed)
 }
 
-/// Looks at one container.
+/// Looks at one container, once it answers.
 ///
 /// # Errors
 /// In words, when it is held by less than was asked for.
 pub async fn of_container<R: Runtime>(shared: &Shared<R>, link: &Link, name: &str, role: Role) -> Result<(), String> {
-    if shared.plan.isolation == Demand::Nothing {
-        return Ok(());
-    }
     // One that is gone is the business of whoever uses it, and runs nothing.
     let Ok(info) = link.call(|mut client| async move { client.info(InfoRequest {}).await }).await else {
         return Ok(());
     };
+    if shared.plan.isolation == Demand::Nothing {
+        return Ok(());
+    }
     let lacks = lacks(role, &info);
     if lacks.is_empty() {
         return Ok(());

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use danube_core::id::ContainerName;
 use danube_core::job::RunnerEnd;
 use danube_core::machine::Event;
-use danube_core::runtime::{GroupFailure, Role, Runtime};
+use danube_core::runtime::{GroupFailure, Runtime};
 use danube_core::step::StepKind;
 use danube_proto::mailbox::runner_env;
 use danube_proto::v1::start_request::Command;
-use danube_proto::v1::{Argv, EndCause, InfoRequest, PutFileHeader, PutTarget, StartRequest};
+use danube_proto::v1::{Argv, EndCause, PutFileHeader, PutTarget, StartRequest};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -78,7 +78,7 @@ async fn follow<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<Ru
         return Ok(Ok(end_of(shared, end)));
     }
     tokio::select! {
-        ready = ready(shared) => match ready {
+        ready = ready(shared, link) => match ready {
             Ok(Ok(())) => {}
             Ok(Err(event)) => {
                 let _ = shared.events.send(event);
@@ -121,7 +121,6 @@ pub fn end_of<R: Runtime>(shared: &Shared<R>, end: Ended) -> RunnerEnd {
 }
 
 async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequest) -> Result<(), FollowError> {
-    put_context(shared, link).await?;
     link.call(|mut client| {
         let request = request.clone();
         async move { client.start(request).await }
@@ -135,24 +134,13 @@ async fn started<R: Runtime>(shared: &Shared<R>, link: &Link, request: StartRequ
 }
 
 /// Every container answers, is isolated as it must be, and has its files; else the inner error ends the job.
-async fn ready<R: Runtime>(shared: &Shared<R>) -> Result<Result<(), Event>, FollowError> {
-    workers_answer(shared).await;
+async fn ready<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<Result<(), Event>, FollowError> {
     if let Err(event) = isolation::of_group(shared).await {
         return Ok(Err(event));
     }
     let undelivered = |error| FollowError::Untrue(format!("the job's files did not reach its containers: {error}"));
-    delivery::deliver(shared).await.map(Ok).map_err(undelivered)
-}
-
-/// The danubefile starts when every container that was known before the start is there: until then `/workspace` may
-/// still belong to nobody.
-async fn workers_answer<R: Runtime>(shared: &Shared<R>) {
-    for spec in shared.plan.group.containers.iter().filter(|spec| spec.role == Role::Worker) {
-        if let Some(link) = shared.link(&spec.name) {
-            // A worker that is gone is the business of its steps.
-            let _ = link.call(|mut client| async move { client.info(InfoRequest {}).await }).await;
-        }
-    }
+    let files = async { delivery::deliver(shared).await.map_err(undelivered) };
+    tokio::try_join!(files, put_context(shared, link)).map(|_| Ok(()))
 }
 
 async fn put_context<R: Runtime>(shared: &Shared<R>, link: &Link) -> Result<(), FollowError> {

@@ -17,31 +17,29 @@ const UPLOAD_PACK: &str = "git -c uploadpack.allowAnySHA1InWant=true -c safe.dir
 /// one of them come along.
 pub fn recreate(checkout: &Checkout, workspace: &Path, depth: Option<NonZeroU32>) -> Result<(), SnapshotError> {
     let Some(commit) = checkout.commit.as_deref().filter(|_| checkout.is_whole()) else { return Ok(()) };
-    let git = |arguments: &[&str]| run(workspace, arguments);
     let format = format!("--object-format={}", if commit.len() == 64 { "sha256" } else { "sha1" });
-    git(&["init", "--quiet", "--template=", &format])?;
+    let branch = checkout.branch.as_ref().map(|branch| format!("--initial-branch={branch}"));
+    run(workspace, &[&["init", "--quiet", "--template=", &format], branch.as_deref().as_slice()].concat())?;
     fetch(checkout, workspace, commit, depth)?;
-    match &checkout.branch {
-        Some(branch) => {
-            let head = format!("refs/heads/{branch}");
-            git(&["symbolic-ref", "HEAD", &head])?;
-            git(&["update-ref", &head, commit])?;
-        }
-        None => git(&["update-ref", "--no-deref", "HEAD", commit])?,
+    if branch.is_none() {
+        run(workspace, &["update-ref", "--no-deref", "HEAD", commit])?;
     }
     remember_origin(checkout, workspace)?;
-    git(&["read-tree", commit])
+    run(workspace, &["read-tree", commit])
 }
 
 fn fetch(checkout: &Checkout, workspace: &Path, commit: &str, depth: Option<NonZeroU32>) -> Result<(), SnapshotError> {
-    let to =
-        checkout.branch.as_ref().map_or_else(|| LOOSE.to_owned(), |branch| format!("refs/remotes/origin/{branch}"));
+    let from = checkout.common_dir().to_string_lossy();
+    let to = checkout.branch.as_ref().map_or_else(
+        || vec![format!("{commit}:{LOOSE}")],
+        |branch| ["heads", "remotes/origin"].map(|kind| format!("{commit}:refs/{kind}/{branch}")).to_vec(),
+    );
     let history = depth.map_or_else(|| "--update-shallow".to_owned(), |depth| format!("--depth={depth}"));
-    let (from, wanted) = (checkout.common_dir().to_string_lossy(), format!("{commit}:{to}"));
-    // What Git would tidy up afterwards is thrown away with the job.
+    // What Git would tidy up afterwards is thrown away with the job. The branch is the one that is checked out.
     let quiet = ["-c", "maintenance.auto=false", "-c", "gc.auto=0", "fetch", "--quiet", "--no-write-fetch-head"];
-    let how = ["--upload-pack", UPLOAD_PACK, &history, "--end-of-options", &from, &wanted];
-    run(workspace, &[&quiet[..], &how[..]].concat())
+    let how = ["--update-head-ok", "--upload-pack", UPLOAD_PACK, &history, "--end-of-options", &from];
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    run(workspace, &[&quiet[..], &how[..], &to].concat())
 }
 
 /// Where the repository came from, without credentials.

@@ -32,13 +32,20 @@ const SOON: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(2);
 
 impl Kubernetes {
-    /// Makes one that was made ahead this group's. False when there is none for it.
-    pub(crate) async fn take(&self, spec: &GroupSpec) -> Result<bool, RuntimeError> {
-        let settings = self.settings();
-        let wanted = manifest::ahead(spec, settings).map_err(refused)?;
+    /// Those that were made ahead and this group can become, the readiest first.
+    pub(crate) async fn ahead_of(&self, spec: &GroupSpec) -> Result<Vec<Pod>, RuntimeError> {
+        if spec.warm == 0 {
+            return Ok(Vec::new());
+        }
+        let wanted = manifest::ahead(spec, self.settings()).map_err(refused)?;
         let shape = wanted.labels().get(names::WARM).cloned().unwrap_or_default();
-        let now = Timestamp::now();
-        for pod in due::usable(self.made_ahead(&format!("{}={shape}", names::WARM)).await?, now) {
+        Ok(due::usable(self.made_ahead(&format!("{}={shape}", names::WARM)).await?, Timestamp::now()))
+    }
+
+    /// Makes one of these this group's. False when none is any more.
+    pub(crate) async fn take(&self, ahead: Vec<Pod>, spec: &GroupSpec) -> Result<bool, RuntimeError> {
+        let (settings, now) = (self.settings(), Timestamp::now());
+        for pod in ahead {
             let change = Patch::Merge(manifest::taken(&pod, spec, settings, now));
             match self.pods().patch(&pod.name_any(), &PatchParams::default(), &change).await {
                 Ok(taken) => {
