@@ -122,19 +122,26 @@ async fn only_a_job_of_the_same_pipeline_and_shape_takes_it_and_what_fits_no_mor
     place.leave().await;
 }
 
-/// Waits, while the runtime keeps it, until a stream leads into this pod's worker; gives the process that copies for it.
+/// The processes, as `ps` has listed them, that copy between a stream and a shim.
+fn bridges(listed: &str) -> Vec<&str> {
+    let lines = listed.lines().filter(|line| line.contains("danube-shim bridge"));
+    lines.filter_map(|line| line.split_whitespace().next()).collect()
+}
+
+/// Waits, while the runtime keeps it, until a stream leads into this pod's worker; gives its process.
 async fn connected(place: &Place, pod: &Pod) -> String {
     let stands = async {
         loop {
-            let seen = place.exec(&pod.name_any(), "worker", &["pgrep", "-f", "shim bridge"]).await;
-            if !seen.trim().is_empty() {
-                return seen.trim().to_owned();
+            let listed = place.exec(&pod.name_any(), "worker", &["ps"]).await;
+            if let [process] = bridges(&listed)[..] {
+                return process.to_owned();
             }
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
     };
     tokio::select! {
         process = stands => process,
+        () = tokio::time::sleep(std::time::Duration::from_secs(60)) => panic!("no stream was opened ahead"),
         never = place.runtime.keep_warm() => match never {},
     }
 }
@@ -148,14 +155,15 @@ async fn a_job_goes_on_with_the_streams_that_were_opened_ahead_and_opens_its_own
     let second = group(&place, "job-2");
     place.runtime.create(&second).await.unwrap();
     let mut worker = place.master(&second, &ContainerName::worker(1), 1).await;
-    assert_eq!(worker.run(&sh(1, "pgrep -f 'shim [b]ridge'")).await.text().trim(), process, "it is the one from before");
+    let listed = worker.run(&sh(1, "ps")).await.text();
+    assert_eq!(bridges(&listed), [process], "it is the one from before");
     // Any later one is an exec of its own.
     let mut again = place.master(&second, &ContainerName::worker(1), 2).await;
     assert_eq!(again.run(&sh(2, "echo again")).await.text(), "again\n");
 
     let spare = kept(&place, &place.runtime, 1).await.remove(0);
     let process = connected(&place, &spare).await;
-    place.exec(&spare.name_any(), "worker", &["kill", "-9", &process]).await;
+    place.exec(&spare.name_any(), "worker", &["sh", "-c", &format!("kill -9 {process}")]).await;
     let third = group(&place, "job-3");
     place.runtime.create(&third).await.unwrap();
     assert_eq!(place.pods().get(&spare.name_any()).await.unwrap().labels()["danube.dev/job-id"], "job-3");
