@@ -2,7 +2,6 @@
 
 use danube_core::job::FailureKind;
 use danube_core::report::Counts;
-use danube_core::runtime::ImageSource;
 use danube_engine::master::Waiting as InQueue;
 use danube_store::artifacts::ArtifactRow;
 use danube_store::attempts::AttemptRow;
@@ -87,9 +86,7 @@ pub(crate) struct Container {
 
 impl From<ContainerRow> for Container {
     fn from(row: ContainerRow) -> Self {
-        let source = serde_json::from_str::<ImageSource>(&row.image);
-        let image = source.map_or(row.image, |source| source.to_string());
-        Self { name: row.name, role: row.role, image }
+        Self { image: row.image_name(), name: row.name, role: row.role }
     }
 }
 

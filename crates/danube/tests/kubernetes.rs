@@ -3,7 +3,9 @@
 
 mod support;
 
-use rustix::process::Signal;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use support::dev::{Dev, wait};
 use support::site::Site;
@@ -200,6 +202,62 @@ fn a_coordinator_that_runs_out_of_memory_is_told_so() {
     assert_eq!(job["steps"].as_array().map(Vec::len), Some(2), "{job}");
     site.cluster().empty();
     serve.stop_by(Signal::TERM).expect(0);
+}
+
+/// Kills the first process of a pod's container, as the kernel does when all of a container is to go.
+fn kill(pod: &Value, role: &str) {
+    let uid = pod["metadata"]["uid"].as_str().expect("a uid");
+    let role = format!("DANUBE_SHIM_ROLE={role}");
+    let read = |process: &Path, name: &str| std::fs::read(process.join(name)).unwrap_or_default();
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten().map(|entry| entry.path());
+    let first = processes.into_iter().find(|process| {
+        read(process, "cmdline") == b"/danube/shim/danube-shim\0"
+            && String::from_utf8_lossy(&read(process, "cgroup")).contains(uid)
+            && read(process, "environ").split(|byte| *byte == 0).any(|pair| pair == role.as_bytes())
+    });
+    let first = first.unwrap_or_else(|| panic!("no {role} of {uid}"));
+    let number = first.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
+    rustix::process::kill_process(number.expect("a process"), Signal::KILL).expect("killed");
+}
+
+/// A job with a service, one of whose containers is killed in the midst of its step.
+fn after_the_death_of(role: &str) -> Option<Value> {
+    let site = Site::on_cluster("step.run('true')")?;
+    let serve = site.start();
+    let image = site.image();
+    let body = format!(
+        "service.start('{image}', name='db', command=['sh', '-c', 'echo here; sleep 600'])\n\
+         step.run('for n in $(seq 600); do echo line $n; sleep 0.2; done', name='slow')"
+    );
+    let id = begin(&site, &serve, &body);
+    wait(|| serve.get(&format!("/jobs/{id}"))["steps"].to_string().contains("slow").then_some(())).expect("it is begun");
+    kill(&site.cluster().pod(), role);
+    let job = serve.end(&id);
+    site.cluster().empty();
+    serve.stop_by(Signal::TERM).expect(0);
+    Some(job)
+}
+
+#[test]
+fn a_worker_that_its_node_kills_is_lost() {
+    let Some(job) = after_the_death_of("worker") else { return };
+    println!("{job:#}");
+    assert_eq!(reason(&job).0, "worker_lost", "{job}");
+}
+
+#[test]
+fn a_coordinator_that_its_node_kills_is_lost() {
+    let Some(job) = after_the_death_of("coordinator") else { return };
+    println!("{job:#}");
+    assert_eq!(reason(&job).0, "infra", "{job}");
+}
+
+/// The kubelet starts a sidecar again; what ran in it is gone all the same.
+#[test]
+fn a_service_that_its_node_kills_has_died_even_though_its_container_is_started_again() {
+    let Some(job) = after_the_death_of("service") else { return };
+    println!("{job:#}");
+    assert_eq!(reason(&job).0, "service", "{job}");
 }
 
 #[test]

@@ -142,6 +142,8 @@ fn a_service_runs_what_its_image_says(site: &Site) {
     let (serve, job) = built(site, "", &body);
     assert_eq!(raw(&serve, &job, 2), "hello\n", "{job}");
     assert_eq!(raw(&serve, &job, 1), "user 1234, says hello\nclosing\n");
+    let containers = job["containers"].as_array().map_or(0, Vec::len);
+    assert_eq!(containers, 3, "it is where a place was made for it: {job}");
     ends(serve, &job, "success");
 }
 

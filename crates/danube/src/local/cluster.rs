@@ -66,10 +66,10 @@ impl Cluster {
         plan.group.source = None;
         plan.delivery = Some(Delivery { workspace: places.workspace.clone(), source: places.source.clone() });
         plan.isolation = self.demand;
+        // A container that was made with the job is found by what a step or service asks for: the same of both.
+        limited(&mut plan.resources, &self.limits.1);
         for spec in &mut plan.group.containers {
-            let limits = if spec.role == Role::Coordinator { &self.limits.0 } else { &self.limits.1 };
-            spec.resources.memory_bytes = spec.resources.memory_bytes.or(limits.memory_bytes);
-            spec.resources.cpu_millis = spec.resources.cpu_millis.or(limits.cpu_millis);
+            limited(&mut spec.resources, if spec.role == Role::Coordinator { &self.limits.0 } else { &self.limits.1 });
             if spec.role == Role::Coordinator {
                 spec.image = ImageSource::Reference(self.coordinator_image.clone());
             }
@@ -105,6 +105,12 @@ impl Cluster {
         let pinned = asked.map_err(|died| RuntimeError::Transient(died.to_string()))?;
         Ok(pinned?)
     }
+}
+
+/// What was not asked for is what the instance gives.
+fn limited(resources: &mut Resources, usual: &Resources) {
+    resources.memory_bytes = resources.memory_bytes.or(usual.memory_bytes);
+    resources.cpu_millis = resources.cpu_millis.or(usual.cpu_millis);
 }
 
 /// What the programs of a job call what they are given.

@@ -6,9 +6,8 @@ use std::sync::{Arc, OnceLock};
 use danube_core::id::{ContainerName, StepId};
 use danube_core::runtime::{ContainerSpec, Resources, Role, Runtime};
 use danube_core::step::StepKind;
-use danube_store::containers::ContainerRow;
+use danube_store::containers::{ContainerRow, ServicePlace};
 use danube_store::steps::StepRow;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{NoContainer, Shared, lock};
@@ -144,13 +143,6 @@ pub(super) struct Place {
     taken: bool,
 }
 
-/// What is written down of a place that is made at run time.
-#[derive(Serialize, Deserialize)]
-struct WrittenPlace {
-    image: String,
-    memory_bytes: Option<u64>,
-}
-
 impl Place {
     /// The places that are made with the job.
     pub(super) fn planned(plan: &Plan) -> Vec<Self> {
@@ -275,8 +267,7 @@ impl<R: Runtime> Shared<R> {
 
     /// What is written down of a container that is made for a service at run time.
     pub fn written_place(&self, image: &str, spec: &ContainerSpec) -> String {
-        let place = WrittenPlace { image: image.to_owned(), memory_bytes: spec.resources.memory_bytes };
-        serde_json::to_string(&place).unwrap_or_default()
+        ServicePlace { image: image.to_owned(), memory_bytes: spec.resources.memory_bytes }.written()
     }
 
     /// Containers that were added for services at run time.
@@ -290,7 +281,7 @@ impl<R: Runtime> Shared<R> {
     pub(super) fn restore_places(&self, rows: &[ContainerRow], steps: &[StepRow]) {
         let made = rows.iter().filter_map(|row| {
             let name = row.name.parse::<ContainerName>().ok().filter(|name| name.service_number().is_some())?;
-            let place: WrittenPlace = serde_json::from_str(&row.image).ok()?;
+            let place = row.service_place()?;
             let resources = Resources { memory_bytes: place.memory_bytes, ..self.plan.resources };
             Some(Place { spec: self.service_spec(name, &place.image, resources), image: place.image, taken: false })
         });
