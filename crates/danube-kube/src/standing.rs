@@ -69,7 +69,7 @@ fn unscheduled(status: &PodStatus) -> Option<String> {
 
 fn state(said: &ContainerStatus, spec: &PodSpec, waits: Option<&str>) -> Option<ContainerState> {
     let Said { running, terminated, waiting } = said.state.clone().unwrap_or_default();
-    if let Some(ended) = terminated {
+    if let Some(ended) = terminated.or_else(|| before_a_restart(said)) {
         return Some(terminated_state(said, spec, &ended));
     }
     if running.is_some() {
@@ -81,6 +81,14 @@ fn state(said: &ContainerStatus, spec: &PodSpec, waits: Option<&str>) -> Option<
         (None, None) => return None,
     };
     Some(ContainerState::Waiting { message })
+}
+
+/// The end of what ran in a sidecar before the kubelet started it again: that is another container to whoever used it. One
+/// that could not be started, and then could, was never another.
+fn before_a_restart(said: &ContainerStatus) -> Option<ContainerStateTerminated> {
+    let ended = said.last_state.as_ref()?.terminated.clone()?;
+    let has_run = !matches!(ended.reason.as_deref(), Some("StartError" | "ContainerCannotRun"));
+    (said.restart_count > 0 && has_run).then_some(ended)
 }
 
 fn terminated_state(said: &ContainerStatus, spec: &PodSpec, ended: &ContainerStateTerminated) -> ContainerState {
@@ -241,6 +249,18 @@ mod tests {
         let oom = Some(OomRecord { limit_bytes: 1 << 20, peak_bytes: None });
         let killed = ContainerState::Terminated { exit_code: 137, signal: None, oom };
         assert_eq!(ended(json!({"exitCode": 137, "reason": "OOMKilled"})), killed);
+    }
+
+    #[test]
+    fn a_sidecar_that_was_started_again_has_ended() {
+        let again = |reason: &str| {
+            let said = json!({"name": "service-1", "image": IMAGE, "imageID": "", "ready": true, "restartCount": 1,
+                "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": reason}}});
+            read(&pod(json!({"phase": "Running", "initContainerStatuses": [said]}))).containers[0].1.clone()
+        };
+        assert_eq!(again("Error"), ContainerState::Terminated { exit_code: 137, signal: None, oom: None });
+        assert!(matches!(again("OOMKilled"), ContainerState::Terminated { oom: Some(_), .. }));
+        assert_eq!(again("StartError"), ContainerState::Running);
     }
 
     #[test]
