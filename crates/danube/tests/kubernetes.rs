@@ -230,7 +230,8 @@ fn after_the_death_of(role: &str) -> Option<Value> {
          step.run('for n in $(seq 600); do echo line $n; sleep 0.2; done', name='slow')"
     );
     let id = begin(&site, &serve, &body);
-    wait(|| serve.get(&format!("/jobs/{id}"))["steps"].to_string().contains("slow").then_some(())).expect("it is begun");
+    wait(|| serve.get(&format!("/jobs/{id}"))["steps"].to_string().contains("slow").then_some(()))
+        .expect("it is begun");
     kill(&site.cluster().pod(), role);
     let job = serve.end(&id);
     site.cluster().empty();

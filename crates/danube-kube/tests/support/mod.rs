@@ -19,7 +19,7 @@ use danube_proto::v1::attach_reply::Of;
 use danube_proto::v1::start_request::Command;
 use danube_proto::v1::{Argv, End, Script, StartRequest, script};
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, AttachParams, DeleteParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use master::Master;
@@ -127,6 +127,12 @@ impl Place {
                 let outcome = apply::apply(&cluster.client, &object, How::default()).await;
                 assert!(outcome.is_good(), "{}: {outcome}", object.title());
             }
+        }
+        // Until the namespace has its account every pod is refused; a controller that has just found its API server again takes
+        // its time.
+        let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), &namespace);
+        while accounts.get_opt("default").await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let master = cluster.client_as(&format!("system:serviceaccount:{}:danube-master", wanted.system)).await;
         let runtime = Kubernetes::new(master.clone(), cluster.settings(&namespace));
