@@ -185,6 +185,29 @@ def many(site):
     print(f"B2 {MANY} jobs at once: {MANY - len(failed)} succeeded, at most {ran} pods ran at a time, all over after {wall:.0f} s; PSS of the master at most {most:.1f} MB {failed[:2] or ''}")
 
 
+def memory(site):
+    """Of a pod while its step sleeps: all that is Danube's, without the step's own process and the cluster's pause."""
+    site.body("step.run('exec sleep 600')")
+    job = site.begin()
+    while len(json.loads(site.ask("GET", f"/jobs/{job['id']}"))["steps"]) < 2:
+        time.sleep(0.1)
+    time.sleep(2)
+    uid = site.api.ask("GET", PODS)["items"][0]["metadata"]["uid"]
+    taken = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if uid not in (process / "cgroup").read_text() or words[0] in (b"sleep", b"/pause"):
+                continue
+            name = f"{Path(words[0].decode()).name} {words[1].decode() if words[1:2] == [b'bridge'] else ''}".strip()
+            taken.setdefault(name, []).append(site.bench.pss(int(process.name)))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    site.ask("POST", f"/jobs/{job['id']}/cancel")
+    parts = ", ".join(f"{len(sizes)} x {name} {sum(sizes):.1f} MB" for name, sizes in sorted(taken.items()))
+    print(f"B4 a job's own processes in its pod: {sum(map(sum, taken.values())):.1f} MB PSS ({parts})")
+
+
 def steps(site):
     bare(site, "exec")
     kubectl = [site.facts["KUBECTL"], "--kubeconfig", site.dir / "kubeconfig", "-n", SPACE, "exec", "exec", "--", "true"]
@@ -213,7 +236,7 @@ def measure(danube, bench):
         sys.exit("no cluster: checks/cluster/run up --name bench > FILE, then DANUBE_CLUSTER_FACTS=FILE")
     lines = Path(os.environ["DANUBE_CLUSTER_FACTS"]).read_text().splitlines()
     facts = dict(line.split("=", 1) for line in lines)
-    for cpu, parts in ((USUAL, (begin, warm, steps, output)), (SMALL, (many,))):
+    for cpu, parts in ((USUAL, (begin, warm, memory, steps, output)), (SMALL, (many,))):
         site = Site(danube, bench, facts, cpu)
         try:
             print(f"PSS of the master, idle: {bench.pss(site.serve.pid):.1f} MB; load {os.getloadavg()[0]:.0f}; containers with {cpu} of CPU")
