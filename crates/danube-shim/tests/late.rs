@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::Cursor;
+
 use common::master::Master;
 use common::{Options, sh};
 use danube_proto::v1::InfoRequest;
@@ -18,10 +20,14 @@ async fn says(socket: &std::path::Path, line: &str) -> UnixStream {
     stream
 }
 
-/// The master of a stream that was begun. Before anything else it hears that somebody is there.
-async fn heard_of(mut stream: UnixStream) -> Master {
-    assert_eq!(stream.read_u8().await.unwrap(), b'\n');
-    Master::over(stream).await.unwrap()
+/// The master of a stream that was begun. Before anything else it may hear that somebody is there.
+async fn heard_of(stream: UnixStream) -> Master {
+    let (mut heard, said) = stream.into_split();
+    let mut first = b'\n';
+    while first == b'\n' {
+        first = heard.read_u8().await.unwrap();
+    }
+    Master::over(tokio::io::join(Cursor::new([first]).chain(heard), said)).await.unwrap()
 }
 
 async fn is_hung_up_on(mut stream: UnixStream) {
@@ -68,7 +74,7 @@ async fn streams_are_opened_ahead_hear_that_somebody_is_there_and_begin_when_the
     }
     let mut masters = Vec::new();
     for (epoch, stream) in (1..).zip(ahead) {
-        let mut master = Master::over(stream).await.unwrap();
+        let mut master = heard_of(stream).await;
         master.hello(epoch).await.unwrap();
         masters.push(master);
     }
