@@ -127,18 +127,23 @@ impl AsyncRead for ExecStream {
         loop {
             let before = into.filled().len();
             ready!(self.poll_output(context, into))?;
-            let greetings = into.filled()[before..].iter().take_while(|byte| **byte == b'\n').count();
             if !self.is_greeted || into.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
-            into.filled_mut().copy_within(before + greetings.., before);
-            into.set_filled(into.filled().len() - greetings);
+            pass_over_greetings(into, before);
             if into.filled().len() > before {
                 self.is_greeted = false;
                 return Poll::Ready(Ok(()));
             }
         }
     }
+}
+
+/// Takes the empty lines off the front of what was read into a buffer behind what was there before.
+fn pass_over_greetings(into: &mut ReadBuf<'_>, before: usize) {
+    let greetings = into.filled()[before..].iter().take_while(|byte| **byte == b'\n').count();
+    into.filled_mut().copy_within(before + greetings.., before);
+    into.set_filled(into.filled().len() - greetings);
 }
 
 impl AsyncWrite for ExecStream {
@@ -155,5 +160,22 @@ impl AsyncWrite for ExecStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.input.as_mut().poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greetings_are_taken_off_the_front_and_nothing_else_is() {
+        for (read, left) in [("\n\nabc\n", "abc\n"), ("a\n", "a\n"), ("\n\n\n", ""), ("", "")] {
+            let mut bytes = [0; 16];
+            let mut into = ReadBuf::new(&mut bytes);
+            into.put_slice(b"\nfirst");
+            into.put_slice(read.as_bytes());
+            pass_over_greetings(&mut into, 6);
+            assert_eq!(into.filled(), format!("\nfirst{left}").as_bytes(), "{read:?}");
+        }
     }
 }

@@ -50,14 +50,8 @@ pub struct Pods(Arc<Mutex<BTreeMap<AttemptId, Entry>>>);
 impl Pods {
     /// Remembers an attempt's.
     pub fn note(&self, attempt: &AttemptId, known: &Known) {
-        let mut all = self.all();
-        match all.get_mut(attempt) {
-            Some(entry) => entry.known = known.clone(),
-            None => {
-                let entry = Entry { known: known.clone(), ran: BTreeSet::new(), streams: BTreeMap::new() };
-                all.insert(attempt.clone(), entry);
-            }
-        }
+        let entry = || Entry { known: known.clone(), ran: BTreeSet::new(), streams: BTreeMap::new() };
+        self.all().entry(attempt.clone()).and_modify(|entry| entry.known = known.clone()).or_insert_with(entry);
     }
 
     /// Remembers that one of its containers runs, or did.
